@@ -1,0 +1,145 @@
+"""What flows on the machine side: modalities and tasks, the schema they make, and batches of cases.
+
+Shape letters, used as trailing comments everywhere: B batch, C channels, D H W space, F columns,
+T words, K attention heads, N tokens.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from studykit.catalog import InputError, unknown
+
+MODALITY_KINDS = ("image", "volume", "table", "text")
+TASK_KINDS = ("binary", "multiclass", "multilabel", "regression")
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One source of evidence about a case.
+
+    shape: of one case: image (C, H, W), volume (C, D, H, W), table (F,), text (T,).
+    columns: names of a table's F columns. A column made from another is written `source=value`
+        ("Signs=palpable", "Age=missing"), so that its effect can be counted to `source`.
+    absent: what stands for the modality's absence: one number, or one per column of a table.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    columns: tuple[str, ...] = ()
+    absent: float | tuple[float, ...] = 0.0
+
+    def __post_init__(self):
+        if self.kind not in MODALITY_KINDS:
+            raise InputError(unknown("kind of modality", self.kind, MODALITY_KINDS))
+        if self.columns and len(self.columns) != self.shape[0]:
+            raise InputError(
+                f"Modality '{self.name}' names {len(self.columns)} columns and has {self.shape[0]}; "
+                "name each column once."
+            )
+
+    @property
+    def sources(self) -> dict[str, list[int]]:
+        """The positions of a table's columns by the source column they were made from."""
+        found: dict[str, list[int]] = {}
+        for position, column in enumerate(self.columns):
+            found.setdefault(column.split("=")[0], []).append(position)
+        return found
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be predicted. Targets are class indices (B,), 0/1 rows (B, classes) for multilabel,
+    numbers (B,) for regression; NaN means unlabelled. A binary task's positive class is the second.
+    """
+
+    name: str
+    kind: str
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.kind not in TASK_KINDS:
+            raise InputError(unknown("kind of task", self.kind, TASK_KINDS))
+        least = {"binary": 2, "multiclass": 2, "multilabel": 1, "regression": 0}[self.kind]
+        if len(self.classes) < least or (self.kind == "binary" and len(self.classes) > 2):
+            raise InputError(
+                f"Task '{self.name}' is {self.kind} and names {len(self.classes)} classes; "
+                f"it needs {'exactly' if self.kind == 'binary' else 'at least'} {least}."
+            )
+
+    @property
+    def outputs(self) -> int:
+        """How many logits a head gives: one for binary and regression, else one a class."""
+        return 1 if self.kind in ("binary", "regression") else len(self.classes)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The contract between a data set and a model."""
+
+    modalities: tuple[Modality, ...]
+    tasks: tuple[Task, ...]
+
+    def modality(self, name: str) -> Modality:
+        """The modality of that name; InputError where there is none."""
+        return _find("modality", name, self.modalities)
+
+    def task(self, name: str) -> Task:
+        """The task of that name; InputError where there is none."""
+        return _find("task", name, self.tasks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionaries and lists."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Schema":
+        """The schema that `to_json` wrote."""
+
+        def tuples(entry: Mapping[str, Any]) -> dict[str, Any]:
+            return {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+
+        return cls(
+            tuple(Modality(**tuples(entry)) for entry in data["modalities"]),
+            tuple(Task(**tuples(entry)) for entry in data["tasks"]),
+        )
+
+
+def _find(what: str, name: str, among: tuple) -> Any:
+    for entry in among:
+        if entry.name == name:
+            return entry
+    raise InputError(unknown(what, name, [entry.name for entry in among]))
+
+
+@dataclass
+class Batch:
+    """Some cases at once; a case is a batch of one.
+
+    ids, groups: (B,) strings; groups are patients.
+    inputs: {modality: (B, *shape)}; targets: {task: (B,)}, NaN where unlabelled.
+    masks: {modality: (B, *spatial)}, True where the reference outlines the finding; a case
+        without a reference has an empty (all False) mask.
+    """
+
+    ids: list[str]
+    groups: list[str]
+    inputs: dict[str, Any]
+    targets: dict[str, Any]
+    masks: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def map_tensors(self, act: Callable[[Any], Any]) -> "Batch":
+        """The same cases with `act` applied to every tensor."""
+        parts = ({k: act(v) for k, v in d.items()} for d in (self.inputs, self.targets, self.masks))
+        return Batch(self.ids, self.groups, *parts)
+
+    def take(self, where: Any) -> "Batch":
+        """The cases at positions `where` (list, index array or index tensor)."""
+        positions = [int(i) for i in where]
+        picked = self.map_tensors(lambda t: t[positions])
+        ids, groups = [self.ids[i] for i in positions], [self.groups[i] for i in positions]
+        return Batch(ids, groups, picked.inputs, picked.targets, picked.masks)

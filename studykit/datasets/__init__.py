@@ -1,0 +1,10 @@
+"""Data sets, one a file; importing this room joins them to the catalogue."""
+
+from studykit.datasets.breast_lesions_usg import BreastLesionsUSG
+from studykit.datasets.breast_phantom import BreastPhantom
+from studykit.datasets.busi import BUSI
+from studykit.datasets.dataset import Dataset
+from studykit.datasets.prepared import Prepared
+from studykit.datasets.split import split
+
+__all__ = ["BUSI", "BreastLesionsUSG", "BreastPhantom", "Dataset", "Prepared", "split"]

@@ -1,0 +1,133 @@
+"""BUSI: breast ultrasound pictures with outlines, in three classes, without any record.
+
+Al-Dhabyani W, Gomaa M, Khaled H, Fahmy A. Dataset of breast ultrasound images. Data in Brief
+2020;28:104863. doi:10.1016/j.dib.2019.104863
+"""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from studykit.case import Modality, Task
+from studykit.catalog import InputError, unknown
+from studykit.datasets.dataset import Dataset, find_folder
+from studykit.datasets.picture import read_gray, read_image, read_mask
+
+CLASSES = ("benign", "malignant", "normal")
+GRAY = 0.33  # the mean of these scans: what stands for a scan that shows nothing
+
+
+@dataclass(frozen=True)
+class BUSI(Dataset, name="busi"):
+    """The original layout: `Dataset_BUSI_with_GT/<class>/<class> (n).png` with `_mask.png`, `_mask_1.png`...
+
+    folder: where it stands; by default `BUSI` in $STUDYKIT_DATA or in data/. Beside the pictures'
+        folder may stand `index.csv` (columns `file`, `group`) saying which pictures belong together.
+    """
+
+    folder: str = ""
+    classes: tuple[str, ...] = ("benign", "malignant")
+    size: int = 128
+
+    card = (
+        "BUSI, Baheya Hospital, Cairo, 780 pictures of 600 women (Al-Dhabyani et al. 2020, "
+        "doi:10.1016/j.dib.2019.104863); CC0 as re-hosted, the source states no formal licence. Known "
+        "defects: many near-duplicates, about ten pairs of them with different labels; burned-in "
+        "calipers and text; some axilla pictures; several outlines for some lesions (joined here); no "
+        "patient identifiers and no record."
+    )
+    record = ()
+
+    def __post_init__(self):
+        for name in self.classes:
+            if name not in CLASSES:
+                raise InputError(unknown("class of BUSI", name, CLASSES))
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:  # noqa: D102
+        kind = "binary" if len(self.classes) == 2 else "multiclass"
+        return (Task("lesion", kind, self.classes),)
+
+    @property
+    def pictures(self) -> tuple[Modality, ...]:  # noqa: D102
+        return (Modality("image", "image", (1, self.size, self.size), absent=GRAY),)
+
+    @cached_property
+    def _root(self) -> Path:
+        return find_folder(self.folder, "BUSI")
+
+    @cached_property
+    def _images(self) -> dict[str, Path]:
+        """The picture files by case id; InputError for a picture without a mask or the reverse."""
+        inner = self._root / "Dataset_BUSI_with_GT"
+        inner = inner if inner.is_dir() else self._root
+        found = {}
+        for name in self.classes:
+            if not (inner / name).is_dir():
+                raise InputError(f"BUSI's class folder {inner / name} is missing; restore it.")
+            files = sorted((inner / name).glob("*.png"))
+            images = {path.stem: path for path in files if "_mask" not in path.stem}
+            outlined = {path.stem.split("_mask")[0] for path in files if "_mask" in path.stem}
+            for stem in sorted(images.keys() - outlined):
+                raise InputError(f"The image {images[stem]} has no mask; add '{stem}_mask.png'.")
+            for stem in sorted(outlined - images.keys()):
+                raise InputError(f"The mask {inner / name / stem}_mask.png has no image; add '{stem}.png'.")
+            found.update(images)
+        return found
+
+    def _masks(self, case: str) -> list[Path]:
+        image = self._images[case]
+        return sorted(
+            path for path in image.parent.glob("*_mask*.png") if path.stem.split("_mask")[0] == image.stem
+        )
+
+    @cached_property
+    def _groups(self) -> tuple[dict[str, str], bool]:
+        """{case: group}, and whether near-duplicates are known (an index.csv with groups)."""
+        index = self._root / "index.csv"
+        if index.is_file():
+            table = pd.read_csv(index, dtype=str)
+            if {"file", "group"} <= set(table.columns):
+                listed = {Path(file).stem: group for file, group in table[["file", "group"]].values}
+                for case in self._images:
+                    if case not in listed:
+                        raise InputError(f"{index} gives no group for '{case}'; add its row.")
+                return listed, True
+        groups = {}
+        for case, path in self._images.items():
+            pixels = np.asarray(read_image(path).convert("RGB"))
+            groups[case] = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:12]
+        return groups, False
+
+    @cached_property
+    def cases(self) -> pd.DataFrame:  # noqa: D102
+        groups, _ = self._groups
+        rows = [
+            {"id": case, "group": groups[case], "lesion": path.parent.name}
+            for case, path in self._images.items()
+        ]
+        return pd.DataFrame(rows).set_index("id")
+
+    def notes(self) -> list[str]:  # noqa: D102
+        groups, known = self._groups
+        if known:
+            return []
+        extra = sum(count - 1 for count in Counter(groups.values()).values())
+        return [
+            f"BUSI has no patient identifiers and no index.csv with groups stands in {self._root}: "
+            f"{extra} exact duplicates are kept on one side of a split; near-duplicates are unknown."
+        ]
+
+    def files(self) -> list[Path]:  # noqa: D102
+        return [path for case, image in self._images.items() for path in (image, *self._masks(case))]
+
+    def picture(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
+        return read_gray(self._images[case], self.size, GRAY)
+
+    def mask(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
+        return read_mask(self._masks(case), self._images[case], self.size)

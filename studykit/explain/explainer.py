@@ -1,0 +1,116 @@
+"""What every explanation is: for some cases, one map a modality, of what spoke for a class.
+
+An `Explainer` is a frozen dataclass whose fields are its settings; calling it with a model and a batch
+does the work.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studykit.case import Batch, Schema, Task
+from studykit.catalog import InputError, Named, spec
+from studykit.models import FusionModel, Head, class_logit
+
+
+@dataclass
+class Explanation:
+    """Maps of some cases.
+
+    ids: (B,) case ids. head: the output explained. targets: (B,) class index explained.
+    spec: how it was made. maps: {modality: (B, *shape) float32}; positive speaks for the class and, where
+    `signed`, negative against it. effects: {modality: (B,)}, what the modality as a whole added to the
+    class's logit; empty where the method does not say. checks: {name: (B,)} numbers that tell how far the
+    maps can be trusted.
+    """
+
+    ids: list[str]
+    head: str
+    targets: np.ndarray
+    spec: dict[str, Any]
+    maps: dict[str, np.ndarray]
+    signed: dict[str, bool]
+    effects: dict[str, np.ndarray] = field(default_factory=dict)
+    checks: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def shares(self) -> dict[str, np.ndarray]:
+        """Each modality's |effect| as a share of all, (B,); NaN where nothing moved."""
+        size = {name: np.abs(effect) for name, effect in self.effects.items()}
+        whole = sum(size.values()) if size else np.zeros(len(self.ids))
+        moved = whole > 0
+        return {
+            name: np.divide(part, whole, out=np.full(len(self.ids), np.nan), where=moved)
+            for name, part in size.items()
+        }
+
+
+class Explainer(Named):
+    """A method. `title` is its name on a page; `gives` what its numbers mean, in one sentence."""
+
+    title: str
+    gives: str
+
+    def suits(self, model: FusionModel, schema: Schema) -> str:
+        """Why this method cannot explain this model, with the remedy; empty where it can."""
+        return ""
+
+    def __call__(self, model: FusionModel, batch: Batch, head: str = "") -> Explanation:
+        """Explain the head (the first by default) for every case of the batch.
+
+        The class explained is the positive one of a binary task, else the one that the model predicts.
+        Raises InputError where the method does not suit.
+        """
+        reason = self.suits(model, model.schema)
+        if reason:
+            raise InputError(reason)
+        chosen = _head(model, head)
+        model.eval()
+        targets = _targets(model, batch, chosen)
+        maps, signed, effects, checks = self.maps(model, batch, chosen, targets)
+        return Explanation(batch.ids, chosen.name, targets.numpy(), spec(self), maps, signed, effects, checks)
+
+    def maps(
+        self, model: FusionModel, batch: Batch, head: Head, targets: Tensor
+    ) -> tuple[dict, dict, dict, dict]:
+        """The parts of an Explanation: maps, signed, effects, checks (see there)."""
+        raise NotImplementedError
+
+
+def key(explainer: Explainer) -> str:
+    """The name under which an explanation is stored: the method's, and its settings where they differ."""
+    settings = spec(explainer)
+    usual = spec(type(explainer)())
+    changed = [f"{name}={value}" for name, value in settings.items() if value != usual.get(name)]
+    return ",".join([settings["name"], *changed]).replace("/", "-")
+
+
+def logit_of(model: FusionModel, head: Head, names: list[str]):
+    """A function of one tensor a modality (in the order of `names`) and the targets: the logits (B,)."""
+
+    def forward(*tensors: Tensor) -> Tensor:
+        *inputs, target = tensors
+        return class_logit(model(dict(zip(names, inputs, strict=True)))[head.name], head.task, target)
+
+    return forward
+
+
+def _head(model: FusionModel, name: str) -> Head:
+    for head in model.heads:
+        if name in ("", head.name):
+            return head
+    raise InputError(f"The model has no head '{name}'; it has {', '.join(h.name for h in model.heads)}.")
+
+
+@torch.no_grad()
+def _targets(model: FusionModel, batch: Batch, head: Head) -> Tensor:
+    return chosen_classes(model(batch.inputs)[head.name], head.task)
+
+
+def chosen_classes(logits: Tensor, task: Task) -> Tensor:
+    """The class explained for each case (B,): the positive one, or the predicted one of several."""
+    if task.kind in ("multiclass", "multilabel"):
+        return logits.argmax(dim=1)
+    return torch.full((len(logits),), 1 if task.kind == "binary" else 0)

@@ -1,0 +1,72 @@
+"""Concatenation: the features of all modalities side by side, and one linear layer over them.
+
+z = [norm(f_1), ..., norm(f_M)],  logits = W dropout(z) + b; with `hidden`, one layer stands between.
+The plainest fusion there is, and the one that every other must beat.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from studykit.case import Modality, Schema
+from studykit.models.encoders import Columns, Encoder, Timm
+from studykit.models.fusion import FusionModel, Head
+
+
+class SideBySide(FusionModel):
+    """Some modalities of a schema, each encoded, normalised and laid beside the others."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        modalities: tuple[Modality, ...],
+        image: Encoder,
+        table: Encoder,
+        hidden: int,
+        dropout: float,
+    ):
+        super().__init__(schema)
+        makers = {"image": image, "table": table}
+        self.encoders = nn.ModuleDict({m.name: makers[m.kind](m) for m in modalities})
+        self.heads = tuple(Head(task.name, task) for task in schema.tasks)
+        self.norms = nn.ModuleDict(
+            {name: nn.BatchNorm1d(encoder.width) for name, encoder in self.encoders.items()}
+        )
+        width = sum(encoder.width for encoder in self.encoders.values())
+        self.trunk = nn.Sequential(nn.Dropout(dropout))
+        if hidden:
+            self.trunk.extend([nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout)])
+        self.logits = nn.ModuleDict(
+            {head.name: nn.Linear(hidden or width, head.task.outputs) for head in self.heads}
+        )
+
+    @classmethod
+    def suits(cls, schema: Schema) -> str:  # noqa: D102
+        for modality in schema.modalities:
+            if modality.kind not in ("image", "table"):
+                return (
+                    f"The model {cls.name} takes images and tables; '{modality.name}' is a "
+                    f"{modality.kind}. Choose a data set without it."
+                )
+        return ""
+
+    def fuse(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:  # noqa: D102
+        z = torch.cat([norm(features[name]) for name, norm in self.norms.items()], dim=1)  # (B, width)
+        z = self.trunk(z)
+        return {name: layer(z) for name, layer in self.logits.items()}
+
+
+class Concat(SideBySide, name="concat"):
+    """Settings: the image and the table encoder, the hidden layer's width (0: none), the dropout."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        image: Encoder = Timm(),
+        table: Encoder = Columns(),
+        hidden: int = 0,
+        dropout: float = 0.5,
+    ):
+        super().__init__(schema, schema.modalities, image, table, hidden, dropout)

@@ -1,0 +1,205 @@
+"""Training: mini-batches, early stopping on the validation cases, the best weights truly kept."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from studykit.case import Batch
+from studykit.catalog import InputError
+from studykit.models import FusionModel, probabilities
+from studykit.training.loss import class_weights, losses, total
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    encoder_rate: what the encoders' learning rate is multiplied by. patience: epochs without a better
+        validation loss before training stops. balanced: classes count alike. augment: pictures that are
+        encoded anew each epoch are flipped left-right and brightened at random. losses: specs by task.
+    """
+
+    epochs: int = 100
+    batch: int = 32
+    rate: float = 1e-3
+    encoder_rate: float = 0.3
+    weight_decay: float = 0.01
+    patience: int = 20
+    balanced: bool = True
+    augment: bool = True
+    losses: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in ("epochs", "batch", "rate", "patience"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"The training's '{name}' is above 0, not {getattr(self, name)}.")
+
+
+def device() -> torch.device:
+    """The fastest device that is here: CUDA, Apple's, or the processor."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+class FrozenFeatures:
+    """Features of frozen encoders, computed once for each case and kept for all folds.
+
+    Kept by the encoder's own weights, so that two models share them only where they would agree.
+    """
+
+    def __init__(self):
+        self._kept: dict[tuple[str, str], dict[str, Tensor]] = {}
+
+    def of(
+        self, model: FusionModel, batch: Batch, watch: Callable[[Iterable], Iterable] = iter
+    ) -> dict[str, Tensor]:
+        """{modality: (B, width)} for the modalities whose encoders are frozen; `watch` shows progress."""
+        found = {}
+        for name, encoder in model.encoders.items():
+            if any(p.requires_grad for p in encoder.parameters()) or not len(encoder.state_dict()):
+                continue
+            kept = self._kept.setdefault((name, _digest(encoder)), {})
+            new = [i for i, case in enumerate(batch.ids) if case not in kept]
+            where = next(encoder.parameters()).device
+            with torch.no_grad():
+                for start in watch(range(0, len(new), 32)):
+                    at = new[start : start + 32]
+                    rows = model.encode({name: batch.inputs[name][at].to(where)})[name].cpu()
+                    kept.update(zip([batch.ids[i] for i in at], rows.clone(), strict=True))
+            found[name] = torch.stack([kept[case] for case in batch.ids])
+        return found
+
+
+def _digest(encoder: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for tensor in encoder.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def fit(
+    model: FusionModel,
+    train: Batch,
+    val: Batch,
+    training: Training,
+    seed: int = 0,
+    features: FrozenFeatures | None = None,
+    watch: Callable[[Iterable], Iterable] = iter,
+) -> pd.DataFrame:
+    """Train `model` in place, leave it with its best weights in evaluation mode, give the history.
+
+    The history has one row an epoch: epoch, train_loss, val_loss, best (whether its weights were kept).
+    """
+    features = features or FrozenFeatures()
+    known, known_val = features.of(model, train), features.of(model, val)
+    where = next(model.parameters()).device
+    tasks = model.schema.tasks
+    by_task = losses(tasks, training.losses)
+    balance = {t.name: class_weights(train.targets[t.name], t) for t in tasks if training.balanced}
+    balance = {name: w.to(where) for name, w in balance.items() if w is not None}
+    draw = np.random.default_rng(seed)
+    optimiser = torch.optim.AdamW(_groups(model, training), weight_decay=training.weight_decay)
+    best, best_loss, since, rows = None, math.inf, 0, []
+    for epoch in watch(range(1, training.epochs + 1)):
+        model.train()
+        sums = []
+        for at in _batches(len(train), training.batch, draw):
+            logits = model.fuse(_encoded(model, train, known, at, where, training.augment and draw))
+            targets = {name: t[at].to(where) for name, t in train.targets.items()}
+            loss = total(model, logits, targets, by_task, balance)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            sums.append((float(loss.detach()), len(at)))
+        logits = _logits(model, val, known_val)
+        targets = {name: t.to(where) for name, t in val.targets.items()}
+        val_loss = float(total(model, logits, targets, by_task, balance))
+        if not math.isfinite(val_loss):
+            raise InputError(
+                f"Training went astray in epoch {epoch} (the loss is not a number); "
+                "lower the training's 'rate'."
+            )
+        better = val_loss < best_loss
+        since = 0 if better else since + 1
+        if better:
+            best_loss = val_loss
+            best = {key: value.detach().clone() for key, value in model.state_dict().items()}
+        mean = sum(value * count for value, count in sums) / sum(count for _, count in sums)
+        rows.append({"epoch": epoch, "train_loss": mean, "val_loss": val_loss, "best": better})
+        if since >= training.patience:
+            break
+    model.load_state_dict(best)
+    model.eval()
+    return pd.DataFrame(rows)
+
+
+def predicted(model: FusionModel, batch: Batch, features: FrozenFeatures | None = None) -> dict[str, Tensor]:
+    """The model's probabilities for some cases, {head: (B, classes)}, on the processor."""
+    logits = _logits(model, batch, features.of(model, batch) if features else {})
+    return {head.name: probabilities(logits[head.name], head.task).cpu() for head in model.heads}
+
+
+def _groups(model: FusionModel, training: Training) -> list[dict[str, Any]]:
+    inside = {id(p) for p in model.encoders.parameters()}
+    learn = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in learn if id(p) not in inside], "lr": training.rate},
+        {
+            "params": [p for p in learn if id(p) in inside],
+            "lr": training.rate * training.encoder_rate,
+        },
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _batches(count: int, size: int, draw: np.random.Generator) -> list[list[int]]:
+    """Shuffled positions in batches of nearly equal size, so that none is left with a single case."""
+    parts = np.array_split(draw.permutation(count), max(1, math.ceil(count / size)))
+    return [part.tolist() for part in parts]
+
+
+def _encoded(
+    model: FusionModel,
+    batch: Batch,
+    known: Mapping[str, Tensor],
+    at: list[int],
+    where: torch.device,
+    draw: np.random.Generator | bool = False,
+) -> dict[str, Tensor]:
+    """The features of the cases at positions `at`: kept ones looked up, the others computed."""
+    inputs = {}
+    for name in model.encoders:
+        if name in known:
+            continue
+        values = batch.inputs[name][at].to(where)
+        if draw and model.schema.modality(name).kind == "image":
+            values = _augmented(values, draw)
+        inputs[name] = values
+    kept = {name: values[at].to(where) for name, values in known.items()}
+    return {**kept, **model.encode(inputs)}
+
+
+def _augmented(x: Tensor, draw: np.random.Generator) -> Tensor:
+    """Pictures (B, C, H, W), each flipped left-right or not and brightened by up to a fifth."""
+    flip = torch.from_numpy(draw.random(len(x)) < 0.5).to(x.device).view(-1, 1, 1, 1)
+    light = torch.from_numpy(draw.uniform(0.8, 1.2, len(x))).to(x).view(-1, 1, 1, 1)
+    return (torch.where(flip, x.flip(-1), x) * light).clamp(0, 1)
+
+
+@torch.no_grad()
+def _logits(model: FusionModel, batch: Batch, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    model.eval()
+    where = next(model.parameters()).device
+    parts = []
+    for start in range(0, len(batch), 64):
+        at = list(range(start, min(start + 64, len(batch))))
+        parts.append(model.fuse(_encoded(model, batch, known, at, where)))
+    return {head.name: torch.cat([part[head.name] for part in parts]) for head in model.heads}
