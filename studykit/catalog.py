@@ -39,6 +39,7 @@ class Named:
             cls.catalogue[name] = cls
 
     def __new__(cls, *args: Any, **settings: Any):
+        """Remember the settings given, for `spec`."""
         self = super().__new__(cls)
         if args or settings:
             try:
@@ -116,7 +117,8 @@ def unknown(what: str, given: object, known: Iterable[object]) -> str:
     near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.5)
     if near:
         return f"There is no {what} named '{given}'; did you mean {' or '.join(near)}?"
-    return f"There is no {what} named '{given}'; there are: {', '.join(names) or 'none'}."
+    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    return f"There is no {what} named '{given}'; there are: {listed or 'none'}."
 
 
 def _plain(value: Any) -> Any:

@@ -65,6 +65,11 @@ class BreastPhantom(Dataset, name="breast_phantom"):
     def pictures(self) -> tuple[Modality, ...]:  # noqa: D102
         return (Modality("image", "image", (1, self.size, self.size), absent=GRAY),)
 
+    def planted(self, case: str) -> str:  # noqa: D102
+        row = self.cases.loc[case]
+        where = {"both": "both image and record", "image": "the image", "record": "the record"}
+        return f"{row['truth']}, shown by {where[row['evidence']]}"
+
     def notes(self) -> list[str]:  # noqa: D102
         return [WARNING]
 

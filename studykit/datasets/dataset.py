@@ -48,6 +48,10 @@ class Dataset(Named):
         """The reference outline of one case, (H, W) bool; all False where there is none."""
         raise NotImplementedError
 
+    def planted(self, case: str) -> str:
+        """Where a phantom's evidence was put in this case, in a few words; empty for real cases."""
+        return ""
+
     def notes(self) -> list[str]:
         """Sentences about these very cases that a person should read beside any result."""
         return []

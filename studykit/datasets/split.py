@@ -10,7 +10,7 @@ from studykit.catalog import InputError
 
 
 def split(cases: pd.DataFrame, label: str, folds: int, fold: int, seed: int) -> pd.Series:
-    """ "train", "val" or "test" for each case of `cases` (columns `group` and `label`), by id.
+    """Give each case its part, "train", "val" or "test", of `cases` (columns `group` and `label`), by id.
 
     Test is fold number `fold` of `folds`; validation is one fold of what is left. Unlabelled cases
     (NaN) go to "test": they are looked at, never learned from.

@@ -21,12 +21,13 @@ def explain(
     """The explanation of a run's held-out cases (or of `ids`), read where it stands, else made and kept.
 
     method: an Explainer or its spec. size: cases worked on at once. Raises InputError where the method
-    does not suit the model.
+    does not suit the model or the data are not those of the run.
     """
     explainer = method if isinstance(method, Explainer) else build(Explainer, method)
     ids, name = list(run.test_ids if ids is None else ids), key(explainer)
     if store.is_current(run, name, ids):
         return store.read(run, name)
+    run.check_data()
     model = run.model()
     batch = run.prepared.load(ids)
     parts = [

@@ -48,10 +48,11 @@ class Explanation:
 
 
 class Explainer(Named):
-    """A method. `title` is its name on a page; `gives` what its numbers mean, in one sentence."""
+    """A method. `title` is its name on a page; `gives` says what its numbers mean; `unit` is theirs."""
 
     title: str
     gives: str
+    unit: str
 
     def suits(self, model: FusionModel, schema: Schema) -> str:
         """Why this method cannot explain this model, with the remedy; empty where it can."""

@@ -25,6 +25,7 @@ class GradCAM(Explainer, name="grad_cam"):
     relu: bool = True
 
     title = "Grad-CAM"
+    unit = "no unit"
     gives = "where the feature map spoke for the class, in no unit that can be compared between cases"
 
     def suits(self, model: FusionModel, schema: Schema) -> str:  # noqa: D102

@@ -25,6 +25,7 @@ class IntegratedGradients(Explainer, name="integrated_gradients"):
     steps: int = 64
 
     title = "Integrated gradients"
+    unit = "added to the logit"
     gives = "what each pixel and column added to the class's logit, counted from the absent case"
 
     def __post_init__(self):

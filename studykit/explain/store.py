@@ -95,6 +95,11 @@ def read(run: Run, key: str, ids: list[str] | None = None) -> Explanation:
     )
 
 
+def stamp(run: Run, key: str) -> int:
+    """What changes when the explanation under `key` is made anew (a time, in nanoseconds)."""
+    return (run.folder / FILE / key).stat().st_mtime_ns
+
+
 def weights_digest(run: Run) -> str:
     """What tells one training from another."""
     return hashlib.sha256(Path(run.folder / "weights.safetensors").read_bytes()).hexdigest()[:16]

@@ -65,7 +65,7 @@ class TimmEncoder(nn.Module):
             self.trunk = timm.create_model(
                 architecture, features_only=True, out_indices=stages, in_chans=given, **settings
             )
-        except (IndexError, AssertionError, AttributeError, RuntimeError) as why:
+        except (IndexError, AssertionError, AttributeError, RuntimeError, OSError) as why:
             raise InputError(
                 f"The encoder {architecture} cannot be made with stages {tuple(stages)} and weights "
                 f"'{weights}' ({why}); choose other stages (0 is the finest) or other weights."

@@ -17,12 +17,13 @@ def logistic_probabilities(
     """
     known = ~np.isnan(truth)
     seen = truth[known].astype(int)
+    patients = [len(set(np.asarray(groups)[known][seen == one])) for one in np.unique(seen)]
     plain = LogisticRegression(class_weight="balanced", max_iter=2000)
     search = GridSearchCV(
         plain,
         {"C": [0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]},
         scoring="neg_log_loss",
-        cv=StratifiedGroupKFold(5, shuffle=True, random_state=0),
+        cv=StratifiedGroupKFold(min(5, *patients), shuffle=True, random_state=0),
     )
     search.fit(train[known], seen, groups=np.asarray(groups)[known])
     p = np.zeros((len(test), classes))

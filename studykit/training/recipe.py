@@ -47,8 +47,12 @@ class Recipe:
         name = recipe.model if isinstance(recipe.model, str) else recipe.model.get("name")
         if name not in FusionModel.catalogue:
             build(FusionModel, recipe.model)  # says what is wrong
+        if recipe.name in ("", ".", "..") or set(recipe.name) & set('/\\:*?"<>|'):
+            raise InputError(
+                f"The recipe's name '{recipe.name}' cannot name a folder; use letters and digits."
+            )
         for fold in recipe.folds_to_run:
-            if not 0 <= fold < recipe.folds:
+            if type(fold) is not int or not 0 <= fold < recipe.folds:
                 raise InputError(f"The recipe asks for fold {fold}; its {recipe.folds} folds count from 0.")
         values = {key: getattr(recipe, key) for key in ("name", "folds", "only", "seed", "explain")}
         model = {"name": recipe.model} if isinstance(recipe.model, str) else dict(recipe.model)

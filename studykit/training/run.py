@@ -10,7 +10,7 @@ explanations.zarr     written later, one group a method (see `explain.store`)
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -109,13 +109,21 @@ class Run:
     @cached_property
     def prepared(self) -> Prepared:
         """The run's data set, its record written as in training."""
-        dataset = build(Dataset, self.about["dataset"])
+        dataset = _dataset(json.dumps(self.about["dataset"]), self.about["fingerprint"])
         return Prepared(dataset, Record.from_json(self.about["record"]))
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """One row a case, with its `split`."""
         return pd.read_parquet(self.folder / "predictions.parquet")
+
+    def check_data(self) -> None:
+        """InputError where the data set is not here, or not the one that the run was made on."""
+        if self.prepared.dataset.fingerprint != self.about["fingerprint"]:
+            raise InputError(
+                f"The cases of {self.about['dataset']['name']} have changed since {self.folder} was made; "
+                "bring the old files back or carry out the recipe again."
+            )
 
     @property
     def test_ids(self) -> list[str]:
@@ -133,6 +141,12 @@ class Run:
                 f"{self.folder}/weights.safetensors does not fit the recipe ({why}); run it again."
             ) from None
         return model.eval()
+
+
+@lru_cache(maxsize=8)
+def _dataset(spec: str, fingerprint: str) -> Dataset:
+    """Runs of one recipe share one data set, so its table is read once."""
+    return build(Dataset, json.loads(spec))
 
 
 def _without_download(model: Mapping[str, Any]) -> dict[str, Any]:

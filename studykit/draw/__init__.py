@@ -1,0 +1,13 @@
+"""HoloViews elements: the same picture in a notebook cell and on a page."""
+
+import holoviews as hv
+from bokeh.core.validation import silence
+from bokeh.core.validation.warnings import FIXED_SIZING_MODE
+
+from studykit.draw.bars import class_probabilities, column_effects
+from studykit.draw.scan import color_limit, heat, outline, picture
+
+hv.extension("bokeh", logo=False)
+silence(FIXED_SIZING_MODE)  # HoloViews sizes the frame, not the figure
+
+__all__ = ["class_probabilities", "color_limit", "column_effects", "heat", "outline", "picture"]

@@ -1,0 +1,12 @@
+"""Parts of pages that also work in a notebook cell."""
+
+import panel as pn
+
+pn.extension("tabulator", notifications=False)
+
+from studykit.ui.case_table import CaseTable  # noqa: E402  (Panel's extension comes first)
+from studykit.ui.case_view import CaseView  # noqa: E402
+from studykit.ui.frame import frame  # noqa: E402
+from studykit.ui.session import Session  # noqa: E402
+
+__all__ = ["CaseTable", "CaseView", "Session", "frame"]

@@ -1,0 +1,30 @@
+"""What stands around every page: the title, where one is, and the badge on drawn cases."""
+
+from collections.abc import Sequence
+
+import panel as pn
+import panel_material_ui as pmui
+
+from studykit.ui.session import Session
+
+
+def frame(title: str, session: Session, main: Sequence, sidebar: Sequence = ()) -> pmui.Page:
+    """A page with its name, a breadcrumb, the theme switch and, where cases are drawn, a badge."""
+    badge = pmui.Chip(
+        label="Phantom: drawn cases, no patients", color="warning", variant="filled", size="small",
+        visible=pn.bind(lambda _: session.run.prepared.dataset.simulated, session.param.model),
+    )  # fmt: skip
+    crumbs = pmui.Breadcrumbs(
+        items=[{"label": session.folder.name}, {"label": title}],
+        margin=(8, 10),
+        sx={"color": "inherit", "& *": {"color": "inherit"}},
+    )
+    return pmui.Page(
+        title="studykit",
+        header=[pmui.Row(crumbs, badge, sizing_mode="stretch_width")],
+        sidebar=list(sidebar),
+        sidebar_width=590,
+        main=list(main),
+        busy_indicator="linear",
+        theme_toggle=True,
+    )

@@ -1,0 +1,114 @@
+"""What one visitor looks at: a model, a case, a method. Views read it; widgets write it."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import param
+
+from studykit.draw import color_limit
+from studykit.explain import Explainer, Explanation, store
+from studykit.training import Run, find_runs
+
+
+class Session(param.Parameterized):
+    """Made once a visitor, from a folder of runs. `method` is empty where nothing is explained.
+
+    Raises InputError where there is no run, or a run's data are not here or have changed.
+    """
+
+    model = param.Selector(check_on_set=True, doc="a recipe's name: all its folds together")
+    case = param.Selector(check_on_set=True, doc="an id among the model's held-out cases")
+    method = param.Selector(check_on_set=True, doc="the key of a stored explanation")
+
+    def __init__(self, folder: Path, **params):
+        self.folder = Path(folder)
+        self.runs: dict[str, list[Run]] = {}
+        for found in find_runs(self.folder):
+            run = _opened(found.folder, (found.folder / "recipe.json").stat().st_mtime_ns)
+            self.runs.setdefault(run.about["name"], []).append(run)
+        for runs in self.runs.values():
+            runs[0].check_data()
+        self.param.model.objects = list(self.runs)
+        super().__init__(**{"model": next(iter(self.runs)), **params})
+        self._offer()
+
+    @param.depends("model", watch=True)
+    def _offer(self) -> None:
+        """Offer the model's cases and methods; keep those chosen where it has them, too."""
+        self.param.case.objects = self.cases["id"].tolist()
+        found = {method for run in self.runs[self.model] for method in store.methods(run)}
+        methods = sorted(found, reverse=True) or [""]
+        self.param.method.objects = {title_of(method): method for method in methods}
+        chosen = {}
+        for name in ("case", "method"):
+            offered = list(self.param[name].objects)
+            kept = getattr(self, name) in offered
+            chosen[name] = getattr(self, name) if kept else offered[0]
+        self.param.update(**chosen)
+
+    @property
+    def cases(self) -> pd.DataFrame:
+        """The model's held-out cases: id, group, label, predicted, p, wrong, uncertainty, fold."""
+        return self._cases(self.model)
+
+    @lru_cache(maxsize=32)  # noqa: B019  (a session is small and ends with its visitor)
+    def _cases(self, model: str) -> pd.DataFrame:
+        task = self.runs[model][0].schema.tasks[0]
+        tables = []
+        for run in self.runs[model]:
+            table = run.predictions
+            tables.append(table[table["split"] == "test"].assign(fold=run.fold))
+        table = pd.concat(tables).sort_values("id")
+        p = table[[f"{task.name}.{name}" for name in task.classes]].to_numpy()
+        entropy = -(p * np.log(np.clip(p, 1e-12, 1))).sum(axis=1) / np.log(p.shape[1])
+        return pd.DataFrame(
+            {
+                "id": table["id"],
+                "group": table["group"],
+                "label": table[task.name],
+                "predicted": table[f"{task.name}.predicted"],
+                "p": p[:, 1] if task.kind == "binary" else p.max(axis=1),
+                "wrong": table[task.name].notna() & (table[task.name] != table[f"{task.name}.predicted"]),
+                "uncertainty": entropy,
+                "fold": table["fold"],
+            }
+        ).reset_index(drop=True)
+
+    @property
+    def run(self) -> Run:
+        """The run in which the chosen case was held out."""
+        row = self.cases.set_index("id").loc[self.case]
+        return next(run for run in self.runs[self.model] if run.fold == row["fold"])
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """The chosen method's explanation of the chosen case, or None where it is not stored."""
+        run = self.run
+        if not self.method or self.method not in store.methods(run):
+            return None
+        return store.read(run, self.method, [self.case])
+
+    def limit(self, modality: str) -> float:
+        """Where the colours of the chosen method's maps end: the same for every case of the run."""
+        run = self.run
+        return _limit(run.folder, self.method, modality, store.stamp(run, self.method))
+
+
+def title_of(key: str) -> str:
+    """A stored explanation's name as a person reads it."""
+    name, *settings = key.split(",")
+    title = Explainer.catalogue[name].title if name in Explainer.catalogue else name or "none stored"
+    return ", ".join([title, *settings])
+
+
+# What all visitors share is cached here, bounded, by what would change it.
+@lru_cache(maxsize=64)
+def _opened(folder: Path, changed: int) -> Run:
+    return Run(folder)
+
+
+@lru_cache(maxsize=64)
+def _limit(folder: Path, method: str, modality: str, changed: int) -> float:
+    return color_limit(store.read(Run(folder), method).maps[modality])
