@@ -63,7 +63,12 @@ class TimmEncoder(nn.Module):
             settings["img_size"] = shape[1:]
         try:
             self.trunk = timm.create_model(
-                architecture, features_only=True, out_indices=stages, in_chans=given, **settings
+                architecture,
+                features_only=True,
+                feature_cls="getter",  # makes no layer behind the last stage that is asked for
+                out_indices=stages,
+                in_chans=given,
+                **settings,
             )
         except (IndexError, AssertionError, AttributeError, RuntimeError, OSError) as why:
             raise InputError(

@@ -10,10 +10,11 @@ from studykit.ui.session import Session
 
 def frame(title: str, session: Session, main: Sequence, sidebar: Sequence = ()) -> pmui.Page:
     """A page with its name, a breadcrumb, the theme switch and, where cases are drawn, a badge."""
-    badge = pmui.Chip(
-        label="Phantom: drawn cases, no patients", color="warning", variant="filled", size="small",
-        visible=pn.bind(lambda _: session.run.prepared.dataset.simulated, session.param.model),
-    )  # fmt: skip
+    drawn = pmui.Chip(label="Phantom: drawn cases, no patients", color="warning", size="small")
+
+    def badge(_) -> pmui.Row:
+        return pmui.Row(drawn) if session.run.prepared.dataset.simulated else pmui.Row()
+
     crumbs = pmui.Breadcrumbs(
         items=[{"label": session.folder.name}, {"label": title}],
         margin=(8, 10),
@@ -21,7 +22,7 @@ def frame(title: str, session: Session, main: Sequence, sidebar: Sequence = ()) 
     )
     return pmui.Page(
         title="studykit",
-        header=[pmui.Row(crumbs, badge, sizing_mode="stretch_width")],
+        header=[pmui.Row(crumbs, pn.bind(badge, session.param.case), sizing_mode="stretch_width")],
         sidebar=list(sidebar),
         sidebar_width=590,
         main=list(main),

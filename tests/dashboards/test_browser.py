@@ -1,0 +1,110 @@
+"""The Cases page in real Chromium, as a person uses it."""
+
+import io
+from urllib.parse import parse_qs, urlparse
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.browser
+
+
+def pixels(page):
+    """The part of the page that shows the case."""
+    clip = {"x": 600, "y": 80, "width": 830, "height": 870}
+    return np.asarray(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")).astype(int)
+
+
+def changed(before, after):
+    return (np.abs(before - after).max(axis=-1) > 16).mean()
+
+
+def settled(page):
+    """Wait until the page stands still, then its pixels."""
+    before = pixels(page)
+    for _ in range(60):
+        page.wait_for_timeout(250)
+        after = pixels(page)
+        if not changed(before, after):
+            return after
+        before = after
+    raise AssertionError("the page never stood still")
+
+
+def test_the_cases_page(served, browser_page, runs, request):
+    page, strangers, errors = browser_page, [], []
+    address = served(runs)
+    host = urlparse(address).netloc
+
+    def note(message):
+        if message.type == "error":
+            errors.append(message.text)
+
+    def watch(url):
+        if urlparse(url).scheme in ("http", "https", "ws", "wss") and urlparse(url).netloc != host:
+            strangers.append(url)
+
+    page.on("request", lambda request: watch(request.url))
+    page.on("websocket", lambda socket: watch(socket.url))
+    page.on("console", note)
+    page.goto(address)
+    page.get_by_text("Planted truth").wait_for(timeout=60_000)
+    page.locator("canvas").first.wait_for()
+    first = settled(page)
+    assert first.std() > 20, "the page is blank"
+    screenshots = request.config.getoption("--screenshots")
+
+    rows = page.locator(".tabulator-row")
+    chosen = rows.nth(4).locator("[tabulator-field=id]").inner_text()
+    rows.nth(4).click()
+    page.get_by_role("heading", name=chosen).wait_for()
+    second = settled(page)
+    assert changed(first, second) > 0.05, "another case is another picture"
+    assert parse_qs(urlparse(page.url).query)["case"] == [chosen]
+
+    page.get_by_label("Method").click()
+    page.get_by_role("menuitem", name="Grad-CAM").click()
+    page.get_by_text("Grad-CAM: where").wait_for()
+    third = settled(page)
+    assert changed(second, third) > 0.02, "another method is another map"
+    assert parse_qs(urlparse(page.url).query)["method"] == ["grad_cam"]
+
+    page.get_by_label("Method").click()
+    page.get_by_role("menuitem", name="Integrated gradients").click()
+    page.get_by_text("Integrated gradients: what").wait_for()
+    fourth = settled(page)
+    if screenshots:
+        page.screenshot(path=screenshots / "cases.png")
+    slider = page.locator("input[type=range]").first
+    slider.focus()
+    sent = []
+    page.on("websocket", lambda socket: sent.append(socket))
+    for _ in range(14):
+        page.keyboard.press("ArrowLeft")
+    page.get_by_text("Opacity of the map: 0.00").wait_for()
+    fifth = settled(page)
+    assert changed(fourth, fifth) > 0.005, "the map fades"
+
+    page.goto(f"{address}/cases?case={chosen}&method=grad_cam&model=record+alone")
+    page.get_by_role("heading", name=chosen).wait_for(timeout=60_000)
+    page.get_by_text("asks for the method 'grad_cam', which is not here").wait_for()
+    page.get_by_text("This model does not look at the image").wait_for()
+    assert not strangers and not errors
+
+
+@pytest.mark.real_data
+def test_real_cases_stand_under_their_own_outline(served, browser_page, tmp_path):
+    """One real recipe end to end: trained, explained, served, looked at."""
+    import json
+
+    from studykit.__main__ import main
+
+    recipe = {"dataset": {"name": "breast_lesions_usg", "size": 64}, "only": [0], "explain": ["grad_cam"]}
+    (tmp_path / "real.json").write_text(json.dumps(recipe))
+    assert main(["run", str(tmp_path / "real.json"), "--out", str(tmp_path / "out")]) == 0
+    browser_page.goto(served(tmp_path / "out"))
+    browser_page.get_by_role("heading", name="case").wait_for(timeout=60_000)
+    browser_page.get_by_text("held out in fold 0").wait_for()
+    assert settled(browser_page).std() > 20
+    assert browser_page.get_by_text("Phantom: drawn cases").count() == 0

@@ -1,0 +1,77 @@
+"""Pages without a browser: every page builds, the session keeps its word."""
+
+import json
+import shutil
+
+import panel as pn
+import pytest
+
+from studykit.ui import CaseTable, CaseView, Session
+from studykit.ui.serve import applications, pages
+
+
+@pytest.mark.parametrize("name", sorted(pages()))
+def test_every_page_builds(name, runs):
+    page = pages()[name].page(runs)
+    assert isinstance(page, pn.viewable.Viewable) and page.get_root() is not None
+    assert set(applications(runs)) >= {"/", name}
+
+
+@pytest.mark.parametrize("name", sorted(pages()))
+def test_an_empty_place_says_what_to_run(name, tmp_path):
+    page = pages()[name].page(tmp_path)
+    assert "python -m studykit run" in page.main[0].object
+
+
+def test_a_run_whose_data_changed_says_so(runs, tmp_path):
+    copy = shutil.copytree(runs, tmp_path / "runs")
+    path = copy / "fusion" / "fold-0" / "recipe.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "fingerprint": "another"}))
+    assert "have changed since" in pages()["cases"].page(copy).main[0].object
+
+
+def test_a_new_model_keeps_case_and_method_where_it_can(runs):
+    session = Session(runs)
+    session.case, session.method = session.cases["id"].iloc[3], "grad_cam"
+    kept = session.case
+    session.model = "image alone"
+    assert (session.case, session.method) == (kept, "grad_cam")
+    session.model = "record alone"
+    assert (session.case, session.method) == (kept, "integrated_gradients")
+
+
+def test_two_visitors_do_not_meet(runs):
+    one, two = Session(runs), Session(runs)
+    one.case = one.cases["id"].iloc[5]
+    assert two.case == two.cases["id"].iloc[0]
+
+
+def test_the_table_filters_and_steps(runs):
+    session = Session(runs, model="image alone")
+    table = CaseTable(session)
+    table.show = "wrong predictions"
+    shown = table.table.value["id"].tolist()
+    assert shown == session.cases.loc[session.cases["wrong"], "id"].tolist() and shown
+    for wanted in (shown[0], shown[1 % len(shown)]):
+        table._step(+1)
+        assert session.case == wanted
+        assert table.table.selection == [shown.index(wanted)]
+
+
+def test_the_same_view_works_in_a_notebook_cell(runs):
+    view = CaseView(Session(runs))
+    assert "text/html" in view._repr_mimebundle_()[0] or view.__panel__().get_root()
+    assert "label" in view.heading() and "Planted truth" in view.heading()
+
+
+def test_every_case_and_method_can_be_shown(runs):
+    session = Session(runs)
+    view = CaseView(session)
+    view.__panel__().get_root()
+    for model in session.param.model.objects:
+        session.model = model
+        for method in session.param.method.objects:
+            session.method = method
+            for case in session.cases["id"].iloc[:3]:
+                session.case = case
+                assert view.note() and view.record() is not None

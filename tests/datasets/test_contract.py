@@ -1,0 +1,84 @@
+"""What every data set of the catalogue must do; membership is enough to be tested here."""
+
+import numpy as np
+import pytest
+import torch
+
+from datasets import layouts
+from studykit.catalog import build, spec
+from studykit.datasets import Dataset, Prepared, split
+
+
+@pytest.fixture(params=sorted(Dataset.catalogue))
+def dataset(request, tmp_path):
+    small = {"breast_phantom": {"count": 40, "size": 48}}
+    makers = {"busi": layouts.busi, "breast_lesions_usg": layouts.breast}
+    settings = small.get(request.param, {})
+    if request.param in makers:
+        settings["folder"] = str(makers[request.param](tmp_path / "d"))
+    return build(Dataset, {"name": request.param, **settings})
+
+
+def test_the_case_table(dataset):
+    cases = dataset.cases
+    assert cases.index.name == "id" and cases.index.is_unique
+    assert cases.index.map(type).unique().tolist() == [str]
+    assert {"group", *dataset.record, *(t.name for t in dataset.tasks)} <= set(cases.columns)
+    for task in dataset.tasks:
+        assert set(cases[task.name].dropna()) <= set(task.classes)
+    assert dataset.card and "\n" not in dataset.card
+
+
+def test_pictures_and_masks_fit_the_schema(dataset):
+    for case in dataset.cases.index[:4]:
+        for modality in dataset.pictures:
+            values = dataset.picture(case, modality.name)
+            assert values.shape == modality.shape and values.dtype == np.float32
+            assert 0 <= values.min() < values.max() <= 1
+            mask = dataset.mask(case, modality.name)
+            assert mask.shape == modality.shape[1:] and mask.dtype == bool and mask.any()
+
+
+def test_it_can_be_written_down_and_made_again(dataset):
+    again = build(Dataset, spec(dataset))
+    assert again == dataset and again.fingerprint == dataset.fingerprint
+    assert again.cases.equals(dataset.cases)
+
+
+def test_a_batch_gives_what_its_single_cases_give(dataset):
+    ids = dataset.cases.index[[3, 0, 5]].tolist()
+    prepared = Prepared.fit(dataset, dataset.cases.index[:10])
+    batch = prepared.load(ids)
+    assert batch.ids == ids
+    for position, case in enumerate(ids):
+        one = prepared.load([case])
+        for name, values in batch.inputs.items():
+            assert torch.equal(values[position], one.inputs[name][0])
+            assert values[position].shape == prepared.schema.modality(name).shape
+        for name, values in batch.targets.items():
+            assert torch.equal(values[position : position + 1], one.targets[name])
+        assert torch.equal(batch.masks["image"][position], one.masks["image"][0])
+
+
+def test_masks_follow_their_picture_by_name_whatever_the_order(dataset):
+    ids = dataset.cases.index.tolist()
+    mixed = np.random.default_rng(0).permutation(ids).tolist()
+    prepared = Prepared.fit(dataset, ids[:10])
+    straight, shuffled = prepared.load(ids), prepared.load(mixed)
+    at = [ids.index(case) for case in mixed]
+    assert torch.equal(straight.masks["image"][at], shuffled.masks["image"])
+    assert torch.equal(straight.inputs["image"][at], shuffled.inputs["image"])
+
+
+def test_folds_keep_patients_together_and_classes_balanced(dataset):
+    cases, label = dataset.cases, dataset.tasks[0].name
+    tested = []
+    for fold in range(4):
+        parts = split(cases, label, 4, fold, seed=1)
+        sides = parts.groupby(cases["group"]).nunique()
+        assert sides.max() == 1
+        assert set(parts) == {"train", "val", "test"}
+        assert all(cases.loc[parts == part, label].nunique() == 2 for part in set(parts))
+        assert parts.equals(split(cases, label, 4, fold, seed=1))
+        tested += parts.index[parts == "test"].tolist()
+    assert sorted(tested) == sorted(cases.index)

@@ -1,0 +1,68 @@
+"""Imports go one way: a room imports only from the rooms listed for it."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+GROUND = {"catalog", "case", "sweep"}
+MACHINE = GROUND | {"datasets", "models", "training"}
+MAY_IMPORT = {
+    "catalog": set(),
+    "case": {"catalog"},
+    "sweep": set(),
+    "datasets": GROUND,
+    "models": GROUND,
+    "training": GROUND | {"datasets", "models"},
+    "trust": GROUND,
+    "explain": MACHINE,
+    "draw": MACHINE | {"explain", "trust"},
+    "ui": MACHINE | {"explain", "trust", "draw"},
+    "__main__": MACHINE | {"explain", "trust", "draw", "ui"},  # the commands put the rooms together
+    "__init__": set(),
+}
+
+
+def rooms_imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; name the room in full"
+            names = [node.module] if node.module != "studykit" else [f"studykit.{a.name}" for a in node.names]
+        for name in names:
+            assert not name.startswith("dashboards"), f"{path}: pages consume, nobody imports them"
+            if name.startswith("studykit."):
+                yield name.split(".")[1]
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_rooms_import_in_one_direction(room):
+    place = ROOT / "studykit" / room
+    for path in place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]:
+        if path.exists():
+            wrong = set(rooms_imported(path)) - MAY_IMPORT[room] - {room}
+            assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_every_room_is_listed():
+    found = {p.stem for p in (ROOT / "studykit").iterdir() if p.name != "__pycache__"}
+    assert found <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("studykit", ("torch", "panel", "pandas")),
+        ("studykit.catalog", ("torch", "panel")),
+        ("studykit.case", ("torch", "panel")),
+        ("studykit.explain", ("panel", "holoviews")),
+    ],
+)
+def test_a_light_import_stays_light(module, unwanted):
+    code = f"import {module}, sys; print([m for m in {unwanted!r} if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
