@@ -43,7 +43,7 @@ def runs(tmp_path_factory):
     from studykit.explain import explain
     from studykit.training import Recipe, find_runs, train
 
-    out = tmp_path_factory.mktemp("runs")
+    out = tmp_path_factory.mktemp("runs", numbered=False)
     models = {
         "fusion": {"name": "concat"},
         "image alone": {"name": "alone"},
@@ -79,6 +79,7 @@ def served():
         command = [sys.executable, "-m", "studykit", "serve", str(folder), "--port", str(port)]
         process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
         started.append(process)
+        serve.process = process
         address = f"http://localhost:{port}"
         for _ in range(240):
             try:

@@ -7,7 +7,7 @@ from bokeh.core.validation.warnings import FIXED_SIZING_MODE
 from studykit.draw.bars import class_probabilities, column_effects
 from studykit.draw.scan import color_limit, heat, outline, picture
 
-hv.extension("bokeh", logo=False)
+hv.extension("bokeh", logo=False, inline=True)  # notebooks work with no internet, too
 silence(FIXED_SIZING_MODE)  # HoloViews sizes the frame, not the figure
 
 __all__ = ["class_probabilities", "color_limit", "column_effects", "heat", "outline", "picture"]

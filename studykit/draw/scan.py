@@ -12,7 +12,8 @@ BOUNDS = (0, 0, 1, 1)  # left, bottom, right, top
 SIDE = 330  # pixels on the screen
 FRAME = {
     "frame_width": SIDE, "frame_height": SIDE, "xaxis": None, "yaxis": None, "toolbar": "above",
-    "active_tools": [], "default_tools": ["pan", "wheel_zoom", "box_zoom", "reset"],
+    "active_tools": [], "fontsize": {"title": 10},
+    "default_tools": ["pan", "wheel_zoom", "box_zoom", "reset"],
 }  # fmt: skip
 
 

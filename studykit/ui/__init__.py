@@ -2,7 +2,7 @@
 
 import panel as pn
 
-pn.extension("tabulator", notifications=False)
+pn.extension("tabulator", notifications=False, inline=True)  # notebooks work with no internet, too
 
 from studykit.ui.case_table import CaseTable  # noqa: E402  (Panel's extension comes first)
 from studykit.ui.case_view import CaseView  # noqa: E402
