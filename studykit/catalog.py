@@ -10,6 +10,7 @@ written as a small dictionary (its *spec*) and read back:
 
 import difflib
 import inspect
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -33,7 +34,7 @@ class Named:
     def __init_subclass__(cls, name: str | None = None, **rest: Any):
         super().__init_subclass__(**rest)
         if Named in cls.__bases__:
-            cls.kind, cls.catalogue = cls.__name__.lower(), {}
+            cls.kind, cls.catalogue = re.sub(r"(?<!^)(?=[A-Z])", " ", cls.__name__).lower(), {}
         if name is not None:
             cls.name = name
             cls.catalogue[name] = cls

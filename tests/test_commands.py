@@ -1,8 +1,11 @@
 """The commands as a person types them."""
 
 import json
+import shutil
+import socket
 
 import pytest
+from datasets import layouts
 
 from studykit.__main__ import main
 
@@ -52,3 +55,75 @@ def test_run_checks_what_it_shall_explain_before_it_trains(capsys, tmp_path):
     code, _, err = said(capsys, "run", recipe, "--out", tmp_path / "out")
     assert code == 2 and "no explainer named 'gradcam'; did you mean grad_cam" in err
     assert not (tmp_path / "out").exists()
+
+
+def break_busi(folder, how):
+    inner = folder / "Dataset_BUSI_with_GT" / "benign"
+    if how == "missing folder":
+        shutil.rmtree(folder)
+    elif how == "unreadable image":
+        (inner / "benign (4).png").write_bytes(b"not a picture")
+    elif how == "mask of another size":
+        layouts.square(size=(50, 40)).save(inner / "benign (2)_mask.png")
+    elif how == "image without mask":
+        (inner / "benign (3)_mask.png").unlink()
+    elif how == "mask without image":
+        (inner / "benign (3).png").unlink()
+
+
+def break_breast(folder, how):
+    if how == "row without image":
+        (folder / layouts.PICTURES / "case003.png").unlink()
+    elif how == "image without row":
+        layouts.picture(9).save(folder / layouts.PICTURES / "case999.png")
+    elif how == "one class":
+        table = folder / "clinical-data.csv"
+        table.write_text(table.read_text().replace("malignant", "benign"))
+
+
+BAD = [
+    ("busi", "missing folder", {}, "is not here"),
+    ("busi", "unreadable image", {}, "benign (4).png cannot be read"),
+    ("busi", "mask of another size", {}, "benign (2)_mask.png is 50x40"),
+    ("busi", "image without mask", {}, "benign (3).png has no mask"),
+    ("busi", "mask without image", {}, "benign (3)_mask.png has no image"),
+    ("breast_lesions_usg", "row without image", {}, "lists case003.png"),
+    ("breast_lesions_usg", "image without row", {}, "case999.png has no row"),
+    ("breast_lesions_usg", "one class", {}, "All labelled cases are of one class"),
+    ("breast_lesions_usg", "unknown column", {"columns": ["Agee"]}, "did you mean Age"),
+    ("breast_lesions_usg", "read-out column", {"columns": ["BIRADS"]}, "cannot be an input"),
+]
+
+
+@pytest.mark.parametrize(("name", "how", "settings", "sentence"), BAD, ids=[how for _, how, *_ in BAD])
+def test_bad_cases_end_a_run_with_a_sentence_and_nothing_written(
+    capsys, tmp_path, name, how, settings, sentence
+):
+    make, damage = {"busi": (layouts.busi, break_busi)}.get(name, (layouts.breast, break_breast))
+    folder = make(tmp_path / "cases")
+    damage(folder, how)
+    recipe = tmp_path / "r.json"
+    data = {"name": name, "folder": str(folder), "size": 32, **settings}
+    recipe.write_text(json.dumps({"dataset": data, "folds": 4}))
+    code, _, err = said(capsys, "run", recipe, "--out", tmp_path / "out")
+    assert code == 2 and sentence in err
+    assert len([line for line in err.splitlines() if line.startswith("studykit: ")]) == 1
+    assert "Traceback" not in err and not (tmp_path / "out").exists()
+
+
+def test_a_good_folder_of_that_layout_runs(capsys, tmp_path):
+    data = {"name": "breast_lesions_usg", "folder": str(layouts.breast(tmp_path / "cases")), "size": 32}
+    recipe = tmp_path / "r.json"
+    wanted = {"dataset": data, "folds": 4, "only": [1], "training": {"epochs": 3}, "explain": ["grad_cam"]}
+    recipe.write_text(json.dumps(wanted))
+    code, out, _ = said(capsys, "run", recipe, "--out", tmp_path / "out")
+    assert code == 0 and "AUROC" in out and "grad_cam of 5 cases" in out
+    assert (tmp_path / "out" / "r" / "fold-1" / "explanations.zarr" / "grad_cam").is_dir()
+
+
+def test_a_taken_port_gets_a_sentence(capsys, runs):
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        code, _, err = said(capsys, "serve", runs, "--port", taken.getsockname()[1])
+    assert code == 2 and "choose another with --port" in err

@@ -27,12 +27,17 @@ class Session(param.Parameterized):
         self.runs: dict[str, list[Run]] = {}
         for found in find_runs(self.folder):
             run = _opened(found.folder, (found.folder / "recipe.json").stat().st_mtime_ns)
-            self.runs.setdefault(run.about["name"], []).append(run)
+            self.runs.setdefault(self._model_of(run), []).append(run)
         for runs in self.runs.values():
             runs[0].check_data()
         self.param.model.objects = list(self.runs)
         super().__init__(**{"model": next(iter(self.runs)), **params})
         self._offer()
+
+    def _model_of(self, run: Run) -> str:
+        """The recipe's name, with the folders above it where the runs of several studies are served."""
+        place = run.folder.parent
+        return str(place.relative_to(self.folder)) if self.folder in place.parents else run.about["name"]
 
     @param.depends("model", watch=True)
     def _offer(self) -> None:

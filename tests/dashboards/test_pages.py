@@ -40,6 +40,13 @@ def test_a_new_model_keeps_case_and_method_where_it_can(runs):
     assert (session.case, session.method) == (kept, "integrated_gradients")
 
 
+def test_recipes_of_one_name_in_two_places_stay_apart(runs, tmp_path):
+    for place in ("spring", "autumn"):
+        shutil.copytree(runs / "fusion", tmp_path / place / "fusion")
+    assert set(Session(tmp_path).runs) == {"spring/fusion", "autumn/fusion"}
+    assert set(Session(tmp_path / "spring").runs) == set(Session(tmp_path / "spring" / "fusion").runs)
+
+
 def test_two_visitors_do_not_meet(runs):
     one, two = Session(runs), Session(runs)
     one.case = one.cases["id"].iloc[5]

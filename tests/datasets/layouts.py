@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+PICTURES = "BrEaST-Lesions_USG-images_and_masks"
+
 
 def picture(seed, size=(60, 40)):
     pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0]), dtype=np.uint8)
@@ -27,7 +29,7 @@ def busi(folder, count=8):
 
 
 def breast(folder, count=20):
-    inner = folder / "BrEaST-Lesions_USG-images_and_masks"
+    inner = folder / PICTURES
     inner.mkdir(parents=True)
     rows = []
     for n in range(1, count + 1):

@@ -30,7 +30,7 @@ def test_the_demo_recipes_are_good(recipe):
     [
         ({"dataset": {"name": "breast_phantoms"}}, "did you mean breast_phantom"),
         ({"dataset": {"name": "breast_phantom", "cuont": 3}}, "'cuont'; did you mean count"),
-        ({"model": "concatt"}, "no fusionmodel named 'concatt'; did you mean concat"),
+        ({"model": "concatt"}, "no fusion model named 'concatt'; did you mean concat"),
         ({"modle": "concat"}, "no setting of the recipe named 'modle'; did you mean model"),
         ({"training": {"epoch": 3}}, "no setting of training named 'epoch'; did you mean epochs"),
         ({"folds": "five"}, "'folds' of the recipe is a whole number"),
