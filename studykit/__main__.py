@@ -56,10 +56,15 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = command(
         "explain", _explain, "Explain the held-out cases of runs that are there.",
-        "python -m studykit explain data/runs/breast --methods integrated_gradients grad_cam",
+        "python -m studykit explain data/runs --methods integrated_gradients grad_cam",
     )  # fmt: skip
     explain.add_argument("run", type=Path, metavar="RUN", help="a run folder, or a folder of them")
-    explain.add_argument("--methods", nargs="+", default=["integrated_gradients", "grad_cam"])
+    explain.add_argument(
+        "--methods",
+        nargs="+",
+        default=["integrated_gradients", "grad_cam"],
+        help="their names (integrated_gradients grad_cam); a wrong one is answered with all there are",
+    )
 
     serve = command(
         "serve", _serve, "Open the pages of the runs in a folder.", "python -m studykit serve data/runs"

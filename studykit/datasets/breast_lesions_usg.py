@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from studykit.case import Modality, Task
 from studykit.catalog import InputError, unknown
-from studykit.datasets.dataset import Dataset, find_folder
-from studykit.datasets.picture import read_gray, read_mask
+from studykit.datasets.dataset import find_folder
+from studykit.datasets.outlined_scans import OutlinedScans
 
 PICTURES = "BrEaST-Lesions_USG-images_and_masks"
 MISSING = ["not available", "not applicable", ""]
@@ -38,11 +36,10 @@ READ_OUTS = {
     "Mask_tumor_filename": "a missing tumour mask gives the label away",
     "Mask_other_filename": "which lesions were outlined follows from what was found",
 }
-GRAY = 0.25  # the mean of these scans: what stands for a scan that shows nothing
 
 
 @dataclass(frozen=True)
-class BreastLesionsUSG(Dataset, name="breast_lesions_usg"):
+class BreastLesionsUSG(OutlinedScans, name="breast_lesions_usg"):
     """The original layout: the folder of pictures beside the clinical table (xlsx, or the same as csv).
 
     folder: where it stands; by default `BrEaST-Lesions-USG` in $STUDYKIT_DATA or in data/.
@@ -63,11 +60,10 @@ class BreastLesionsUSG(Dataset, name="breast_lesions_usg"):
         "and 'not applicable' stand for missing values; four normal cases only; one annotator a scan; "
         "further findings are outlined in masks that are not used here."
     )
+    gray = 0.25
 
     def __post_init__(self):
-        for name in self.classes:
-            if name not in ("benign", "malignant", "normal"):
-                raise InputError(unknown("class of BrEaST", name, ("benign", "malignant", "normal")))
+        self.check_classes()
         for column in self.columns:
             if column in READ_OUTS:
                 raise InputError(
@@ -83,15 +79,6 @@ class BreastLesionsUSG(Dataset, name="breast_lesions_usg"):
     @property
     def record(self) -> tuple[str, ...]:  # noqa: D102
         return self.columns + (DESCRIPTORS if self.descriptors else ())
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:  # noqa: D102
-        kind = "binary" if len(self.classes) == 2 else "multiclass"
-        return (Task("lesion", kind, self.classes),)
-
-    @property
-    def pictures(self) -> tuple[Modality, ...]:  # noqa: D102
-        return (Modality("image", "image", (1, self.size, self.size), absent=GRAY),)
 
     @cached_property
     def _root(self) -> Path:
@@ -139,19 +126,11 @@ class BreastLesionsUSG(Dataset, name="breast_lesions_usg"):
         rows["lesion"] = self._table["Classification"]
         return rows
 
-    def _files_of(self, case: str) -> tuple[Path, list[Path]]:
+    def files_of(self, case: str) -> tuple[Path, list[Path]]:  # noqa: D102
         row = self._table.loc[case]
         mask = row["Mask_tumor_filename"]
         masks = [] if pd.isna(mask) else [self._root / PICTURES / name for name in mask.split("&")]
         return self._root / PICTURES / row["Image_filename"], masks
 
     def files(self) -> list[Path]:  # noqa: D102
-        pairs = [self._files_of(case) for case in self.cases.index]
-        return [self._table_file] + [path for image, masks in pairs for path in (image, *masks)]
-
-    def picture(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
-        return read_gray(self._files_of(case)[0], self.size, GRAY)
-
-    def mask(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
-        image, masks = self._files_of(case)
-        return read_mask(masks, image, self.size)
+        return [self._table_file, *super().files()]

@@ -13,17 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from studykit.case import Modality, Task
-from studykit.catalog import InputError, unknown
-from studykit.datasets.dataset import Dataset, find_folder
-from studykit.datasets.picture import read_gray, read_image, read_mask
-
-CLASSES = ("benign", "malignant", "normal")
-GRAY = 0.33  # the mean of these scans: what stands for a scan that shows nothing
+from studykit.catalog import InputError
+from studykit.datasets.dataset import find_folder
+from studykit.datasets.outlined_scans import OutlinedScans
+from studykit.datasets.picture import read_image
 
 
 @dataclass(frozen=True)
-class BUSI(Dataset, name="busi"):
+class BUSI(OutlinedScans, name="busi"):
     """The original layout: `Dataset_BUSI_with_GT/<class>/<class> (n).png` with `_mask.png`, `_mask_1.png`...
 
     folder: where it stands; by default `BUSI` in $STUDYKIT_DATA or in data/. Beside the pictures'
@@ -42,20 +39,10 @@ class BUSI(Dataset, name="busi"):
         "patient identifiers and no record."
     )
     record = ()
+    gray = 0.33
 
     def __post_init__(self):
-        for name in self.classes:
-            if name not in CLASSES:
-                raise InputError(unknown("class of BUSI", name, CLASSES))
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:  # noqa: D102
-        kind = "binary" if len(self.classes) == 2 else "multiclass"
-        return (Task("lesion", kind, self.classes),)
-
-    @property
-    def pictures(self) -> tuple[Modality, ...]:  # noqa: D102
-        return (Modality("image", "image", (1, self.size, self.size), absent=GRAY),)
+        self.check_classes()
 
     @cached_property
     def _root(self) -> Path:
@@ -80,11 +67,10 @@ class BUSI(Dataset, name="busi"):
             found.update(images)
         return found
 
-    def _masks(self, case: str) -> list[Path]:
-        image = self._images[case]
-        return sorted(
-            path for path in image.parent.glob("*_mask*.png") if path.stem.split("_mask")[0] == image.stem
-        )
+    def files_of(self, case: str) -> tuple[Path, list[Path]]:  # noqa: D102
+        scan = self._images[case]
+        beside = scan.parent.glob("*_mask*.png")
+        return scan, sorted(path for path in beside if path.stem.split("_mask")[0] == scan.stem)
 
     @cached_property
     def _groups(self) -> tuple[dict[str, str], bool]:
@@ -122,12 +108,3 @@ class BUSI(Dataset, name="busi"):
             f"BUSI has no patient identifiers and no index.csv with groups stands in {self._root}: "
             f"{extra} exact duplicates are kept on one side of a split; near-duplicates are unknown."
         ]
-
-    def files(self) -> list[Path]:  # noqa: D102
-        return [path for case, image in self._images.items() for path in (image, *self._masks(case))]
-
-    def picture(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
-        return read_gray(self._images[case], self.size, GRAY)
-
-    def mask(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
-        return read_mask(self._masks(case), self._images[case], self.size)

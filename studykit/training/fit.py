@@ -101,10 +101,7 @@ def fit(
     features = features or FrozenFeatures()
     known, known_val = features.of(model, train), features.of(model, val)
     where = next(model.parameters()).device
-    tasks = model.schema.tasks
-    by_task = losses(tasks, training.losses)
-    balance = {t.name: class_weights(train.targets[t.name], t) for t in tasks if training.balanced}
-    balance = {name: w.to(where) for name, w in balance.items() if w is not None}
+    loss_of = _loss_of(model, train, training, where)
     draw = np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(_groups(model, training), weight_decay=training.weight_decay)
     best, best_loss, since, rows = None, math.inf, 0, []
@@ -113,15 +110,12 @@ def fit(
         sums = []
         for at in _batches(len(train), training.batch, draw):
             logits = model.fuse(_encoded(model, train, known, at, where, training.augment and draw))
-            targets = {name: t[at].to(where) for name, t in train.targets.items()}
-            loss = total(model, logits, targets, by_task, balance)
+            loss = loss_of(logits, {name: t[at] for name, t in train.targets.items()})
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
-            sums.append((float(loss.detach()), len(at)))
-        logits = _logits(model, val, known_val)
-        targets = {name: t.to(where) for name, t in val.targets.items()}
-        val_loss = float(total(model, logits, targets, by_task, balance))
+            sums.append(loss.item() * len(at))
+        val_loss = loss_of(_logits(model, val, known_val), val.targets).item()
         if not math.isfinite(val_loss):
             raise InputError(
                 f"Training went astray in epoch {epoch} (the loss is not a number); "
@@ -132,13 +126,28 @@ def fit(
         if better:
             best_loss = val_loss
             best = {key: value.detach().clone() for key, value in model.state_dict().items()}
-        mean = sum(value * count for value, count in sums) / sum(count for _, count in sums)
-        rows.append({"epoch": epoch, "train_loss": mean, "val_loss": val_loss, "best": better})
+        row = {"epoch": epoch, "train_loss": sum(sums) / len(train), "val_loss": val_loss}
+        rows.append({**row, "best": better})
         if since >= training.patience:
             break
     model.load_state_dict(best)
     model.eval()
     return pd.DataFrame(rows)
+
+
+def _loss_of(
+    model: FusionModel, train: Batch, training: Training, where: torch.device
+) -> Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]:
+    """The loss as a function of logits and targets, with the training fold's class weights."""
+    tasks = model.schema.tasks if training.balanced else ()
+    by_task = losses(model.schema.tasks, training.losses)
+    weights = {task.name: class_weights(train.targets[task.name], task) for task in tasks}
+    balance = {name: w.to(where) for name, w in weights.items() if w is not None}
+
+    def loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        return total(model, logits, {n: t.to(where) for n, t in targets.items()}, by_task, balance)
+
+    return loss
 
 
 def predicted(model: FusionModel, batch: Batch, features: FrozenFeatures | None = None) -> dict[str, Tensor]:

@@ -131,7 +131,7 @@ class CaseView(pn.viewable.Viewer):
         source = session.run.about["dataset"]
         names, values = [], []
         for name, runs in session.runs.items():
-            table = session._cases(name).set_index("id")
+            table = session.cases_of(name).set_index("id")
             if runs[0].about["dataset"] == source and session.case in table.index:
                 names.append(f"{name} ←" if name == session.model else name)
                 values.append(float(table.loc[session.case, "p"]))

@@ -56,10 +56,11 @@ class Session(param.Parameterized):
     @property
     def cases(self) -> pd.DataFrame:
         """The model's held-out cases: id, group, label, predicted, p, wrong, uncertainty, fold."""
-        return self._cases(self.model)
+        return self.cases_of(self.model)
 
     @lru_cache(maxsize=32)  # noqa: B019  (a session is small and ends with its visitor)
-    def _cases(self, model: str) -> pd.DataFrame:
+    def cases_of(self, model: str) -> pd.DataFrame:
+        """The same table of another model."""
         task = self.runs[model][0].schema.tasks[0]
         tables = []
         for run in self.runs[model]:
