@@ -49,7 +49,7 @@ class CaseTable(pn.viewable.Viewer):
         self.table.value = shown[COLUMNS].reset_index(drop=True)
         self._mark()
 
-    @param.depends("session.case", watch=True)
+    @param.depends("session.shown", watch=True)
     def _mark(self) -> None:
         """Select the session's case, on the page of the table where it stands."""
         rows = self.table.value["id"].tolist()
@@ -59,7 +59,8 @@ class CaseTable(pn.viewable.Viewer):
         self.session.case = self.table.value["id"].iloc[event.row]
 
     def _step(self, by: int) -> None:
-        rows = self.table.value["id"].tolist()
+        """Go on in the order that is seen: filtered and sorted."""
+        rows = self.table.current_view["id"].tolist()
         if rows:
             here = rows.index(self.session.case) if self.session.case in rows else -by
             self.session.case = rows[(here + by) % len(rows)]

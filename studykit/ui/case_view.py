@@ -30,11 +30,17 @@ class CaseView(pn.viewable.Viewer):
 
     session = param.ClassSelector(class_=Session)
     opacity = param.Number(default=0.7, bounds=(0, 1), step=0.05)
+    _pictures = param.List(doc="the image modalities, in order")
 
     def __init__(self, session: Session, **params):
         super().__init__(session=session, **params)
+        self._lay_out()
 
-    @param.depends("session.case", "session.model")
+    @param.depends("session.shown", watch=True)
+    def _lay_out(self) -> None:
+        self._pictures = [m.name for m in self.session.run.prepared.dataset.pictures]
+
+    @param.depends("session.shown")
     def heading(self) -> str:
         """Whose case it is and what is known of it."""
         session = self.session
@@ -46,20 +52,18 @@ class CaseView(pn.viewable.Viewer):
         truth = f"\n\nPlanted truth: {planted}" if planted else ""
         return f"### {session.case}\n{' · '.join(parts)}{truth}"
 
-    @param.depends("session.model")
+    @param.depends("_pictures")
     def scans(self) -> hv.Layout:
         """Each picture with its outline, and again under the map; the zoom outlasts a new case."""
-        asked, views = self.session.param, []
-        for modality in self.session.run.prepared.dataset.pictures:
-            bound = partial(pn.bind, case=asked.case, method=asked.method)
-            views.append(hv.DynamicMap(bound(partial(self._scan, modality.name, False))))
-            views.append(hv.DynamicMap(bound(partial(self._scan, modality.name, True))))
+        views = []
+        for name in self._pictures:
+            for mapped in (False, True):
+                scan = pn.bind(partial(self._scan, name, mapped), self.session.param.shown)
+                views.append(hv.DynamicMap(scan))
         return hv.Layout(views).cols(2).opts(toolbar="left", shared_axes=True)
 
-    def _scan(self, modality: str, mapped: bool, case: str, method: str) -> hv.Overlay:
-        session = self.session
-        if case not in session.cases["id"].values:  # between a new model and its first case
-            case = session.cases["id"].iloc[0]
+    def _scan(self, modality: str, mapped: bool, shown: tuple[str, str, str]) -> hv.Overlay:
+        session, (_, case, method) = self.session, shown
         dataset, explanation = session.run.prepared.dataset, session.explanation
         values = dataset.picture(case, modality)
         base, line = picture(values), outline(dataset.mask(case, modality))
@@ -83,7 +87,7 @@ class CaseView(pn.viewable.Viewer):
         task = next(h for h in self.session.run.schema.tasks if h.name == explanation.head)
         return task.classes[int(explanation.targets[0])] if task.classes else task.name
 
-    @param.depends("session.case", "session.model", "session.method")
+    @param.depends("session.shown")
     def note(self) -> str:
         """What the map's colours mean, or why there is none and what to run."""
         session = self.session
@@ -105,7 +109,7 @@ class CaseView(pn.viewable.Viewer):
         same = "Colours end at the same value in every case of the run."
         return f"{explainer.title}: {explainer.gives}; {colours}. {same}{error}"
 
-    @param.depends("session.case", "session.model", "session.method")
+    @param.depends("session.shown")
     def record(self) -> pn.viewable.Viewable:
         """The record, with the effect of each source column where the method gives one."""
         session = self.session
@@ -124,7 +128,7 @@ class CaseView(pn.viewable.Viewer):
         limit = max(3 * session.limit("record"), *(abs(v) for v in effects.values()))
         return pn.pane.HoloViews(column_effects(effects, labels, limit))
 
-    @param.depends("session.case", "session.model")
+    @param.depends("session.shown")
     def probabilities(self) -> hv.Overlay:
         """Every model's probability for the class, where it held this very case out."""
         session = self.session

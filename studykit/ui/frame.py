@@ -22,7 +22,7 @@ def frame(title: str, session: Session, main: Sequence, sidebar: Sequence = ()) 
     )
     return pmui.Page(
         title="studykit",
-        header=[pmui.Row(crumbs, pn.bind(badge, session.param.case), sizing_mode="stretch_width")],
+        header=[pmui.Row(crumbs, pn.bind(badge, session.param.shown), sizing_mode="stretch_width")],
         sidebar=list(sidebar),
         sidebar_width=590,
         main=list(main),

@@ -1,4 +1,4 @@
-"""What one visitor looks at: a model, a case, a method. Views read it; widgets write it."""
+"""What one visitor looks at: a model, a case, a method. Widgets write these; views follow `shown`."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ class Session(param.Parameterized):
     model = param.Selector(check_on_set=True, doc="a recipe's name: all its folds together")
     case = param.Selector(check_on_set=True, doc="an id among the model's held-out cases")
     method = param.Selector(check_on_set=True, doc="the key of a stored explanation")
+    shown = param.Tuple(default=("", "", ""), doc="model, case and method once they fit together")
 
     def __init__(self, folder: Path, **params):
         self.folder = Path(folder)
@@ -52,6 +53,12 @@ class Session(param.Parameterized):
             kept = getattr(self, name) in offered
             chosen[name] = getattr(self, name) if kept else offered[0]
         self.param.update(**chosen)
+        self._show()
+
+    @param.depends("case", "method", watch=True)
+    def _show(self) -> None:
+        if self.case in self.param.case.objects and self.method in self.param.method.objects:
+            self.shown = (self.model, self.case, self.method)
 
     @property
     def cases(self) -> pd.DataFrame:

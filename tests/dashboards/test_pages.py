@@ -5,7 +5,9 @@ import shutil
 
 import panel as pn
 import pytest
+from datasets import layouts
 
+from studykit.training import Recipe, train
 from studykit.ui import CaseTable, CaseView, Session
 from studykit.ui.serve import applications, pages
 
@@ -40,6 +42,22 @@ def test_a_new_model_keeps_case_and_method_where_it_can(runs):
     assert (session.case, session.method) == (kept, "integrated_gradients")
 
 
+def test_a_model_of_other_cases_opens_its_own(runs, tmp_path):
+    data = {"name": "busi", "folder": str(layouts.busi(tmp_path / "cases")), "size": 32}
+    recipe = {"name": "scans", "dataset": data, "folds": 4, "training": {"epochs": 2}}
+    train(Recipe.from_json(recipe), tmp_path / "runs")
+    shutil.copytree(runs / "fusion", tmp_path / "runs" / "fusion")
+    session = Session(tmp_path / "runs")
+    view = CaseView(session)
+    view.__panel__().get_root()
+    assert session.case.startswith("phantom") and "Planted" in view.heading()
+    session.model = "scans"
+    assert len(session.cases) == 16 and session.case == "benign (1)"
+    assert "Nothing explains this model yet" in view.note() and "Planted" not in view.heading()
+    session.model = "fusion"
+    assert session.case.startswith("phantom") and "Integrated gradients" in view.note()
+
+
 def test_recipes_of_one_name_in_two_places_stay_apart(runs, tmp_path):
     for place in ("spring", "autumn"):
         shutil.copytree(runs / "fusion", tmp_path / place / "fusion")
@@ -63,6 +81,20 @@ def test_the_table_filters_and_steps(runs):
         table._step(+1)
         assert session.case == wanted
         assert table.table.selection == [shown.index(wanted)]
+
+
+def test_next_follows_the_order_that_is_seen(runs):
+    session = Session(runs)
+    table = CaseTable(session)
+    table.table.sorters = [{"field": "p", "dir": "asc"}]
+    table.table.filters = [{"field": "label", "type": "=", "value": "malignant"}]
+    malignant = session.cases[session.cases["label"] == "malignant"]
+    wanted = malignant.sort_values("p", kind="stable")["id"].tolist()
+    session.case = wanted[2]
+    table._step(+1)
+    assert session.case == wanted[3]
+    table._step(-1)
+    assert session.case == wanted[2]
 
 
 def test_the_same_view_works_in_a_notebook_cell(runs):
