@@ -27,7 +27,7 @@ def test_help_gives_an_example(capsys, command):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["run", "nowhere.json"], "There is no recipe nowhere.json"),
+        (["run", "nowhere.json"], "There is no recipe named 'nowhere.json'"),
         (["explain", "nowhere"], "There is no folder nowhere"),
         (["serve", "nowhere"], "There is no folder nowhere"),
     ],

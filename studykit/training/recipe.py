@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from studykit.catalog import InputError, build, configured, spec
+from studykit.catalog import InputError, build, configured, spec, unknown
 from studykit.datasets import Dataset
 from studykit.models import FusionModel
 from studykit.training.fit import Training
@@ -74,7 +74,8 @@ def read_recipe(path: Path) -> Recipe:
     try:
         data = json.loads(path.read_text())
     except FileNotFoundError:
-        raise InputError(f"There is no recipe {path}; give the path of a JSON file.") from None
+        near = [str(other) for other in sorted(path.parent.glob("*.json"))]
+        raise InputError(f"{unknown('recipe', path, near)} Give the path of a JSON file.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as why:
         raise InputError(f"The recipe {path} cannot be read as JSON ({why}); mend it.") from None
     if isinstance(data, dict):

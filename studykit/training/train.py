@@ -1,6 +1,5 @@
 """Carry out a recipe: a run folder for each fold, then the metrics over all of them."""
 
-import json
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -46,15 +45,24 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = logging.info)
             continue
         _train_fold(recipe, dataset, fold, parts[fold], features, folder / f"fold-{fold}", tell)
         new = True
-    if not new and (folder / "metrics.csv").exists():
-        return pd.read_csv(folder / "metrics.csv", keep_default_na=True)
     runs = [Run(folder / f"fold-{fold}") for fold in recipe.folds_to_run]
+    same = not new and all(run.recipe.only == recipe.only for run in runs)
+    if same and (folder / "metrics.csv").exists():
+        return pd.read_csv(folder / "metrics.csv")
     table = pooled_measures(runs, recipe.name)
     write_whole(folder / "metrics.csv", table.to_csv(index=False))
     return table
 
 
-def _train_fold(recipe, dataset, fold, parts, features, folder, tell) -> None:
+def _train_fold(
+    recipe: Recipe,
+    dataset: Dataset,
+    fold: int,
+    parts: pd.Series,
+    features: FrozenFeatures,
+    folder: Path,
+    tell: Callable[[str], None],
+) -> None:
     ids = {part: parts.index[parts == part].tolist() for part in ("train", "val", "test")}
     prepared = Prepared.fit(dataset, ids["train"])
     torch.manual_seed(recipe.seed)
@@ -80,7 +88,10 @@ def _same_recipe(folder: Path, recipe: Recipe, dataset: Dataset) -> None:
     if not folder.exists():
         return
     run = Run(folder)
-    if json.loads(json.dumps(run.recipe.to_json())) != recipe.to_json():
+    made, wanted = run.recipe.to_json(), recipe.to_json()
+    for after in ("explain", "only"):  # these change no training
+        made.pop(after), wanted.pop(after)
+    if made != wanted:
         what = "another recipe"
     elif run.about["fingerprint"] != dataset.fingerprint:
         what = "other data"

@@ -33,7 +33,7 @@ def applications(runs: Path) -> dict[str, Callable[[], pn.viewable.Viewable]]:
 
 
 def serve(runs: Path, port: int, show: bool) -> None:
-    """Serve until stopped. Everything comes from this server: the pages work without internet.
+    """Serve until stopped, to this machine only; nothing that a page needs comes from elsewhere.
 
     Raises InputError where the port is taken.
     """
@@ -41,7 +41,7 @@ def serve(runs: Path, port: int, show: bool) -> None:
     titles = {name: f"studykit: {name}" for name in found} | {"/": "studykit"}
     print(f"studykit serves {runs} at http://localhost:{port} (stop with Ctrl-C)", flush=True)
     try:
-        pn.serve(found, port=port, show=show, title=titles, verbose=False, admin=False)
+        pn.serve(found, port, address="localhost", show=show, title=titles, verbose=False, admin=False)
     except OSError as why:
         raise InputError(
             f"Port {port} cannot be used ({why.strerror}); choose another with --port."

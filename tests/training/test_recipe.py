@@ -44,8 +44,9 @@ def test_bad_recipes_get_a_sentence(change, sentence):
 
 
 def test_files_that_are_no_recipes_get_a_sentence(tmp_path):
-    with pytest.raises(InputError, match="There is no recipe"):
-        read_recipe(tmp_path / "none.json")
+    (tmp_path / "mine.json").write_text("{}")
+    with pytest.raises(InputError, match=r"There is no recipe named '.*mein.json'; did you mean .*mine.json"):
+        read_recipe(tmp_path / "mein.json")
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(InputError, match="bad.json cannot be read as JSON"):
         read_recipe(tmp_path / "bad.json")

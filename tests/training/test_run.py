@@ -56,6 +56,8 @@ def test_a_finished_recipe_is_not_done_again_and_another_is_not_overwritten(runs
     again = train(run.recipe, runs)
     assert (run.folder / "weights.safetensors").stat().st_mtime_ns == before
     assert again.equals(pd.read_csv(runs / "fusion" / "metrics.csv"))
+    train(Recipe.from_json({**run.recipe.to_json(), "explain": ["grad_cam"]}), runs)
+    assert (run.folder / "weights.safetensors").stat().st_mtime_ns == before
     other = Recipe.from_json({**run.recipe.to_json(), "seed": 5})
     with pytest.raises(InputError, match="holds a run of another recipe"):
         train(other, runs)
