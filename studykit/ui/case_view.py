@@ -125,8 +125,7 @@ class CaseView(pn.viewable.Viewer):
             return pn.pane.Markdown(f"**Record.**{why}\n\n{text}", width=380)
         values, sources = explanation.maps["record"][0], run.schema.modality("record").sources
         effects = {name: float(values[at].sum()) for name, at in sources.items() if name in labels}
-        limit = max(3 * session.limit("record"), *(abs(v) for v in effects.values()))
-        return pn.pane.HoloViews(column_effects(effects, labels, limit))
+        return pn.pane.HoloViews(column_effects(effects, labels, session.limit("record")))
 
     @param.depends("session.shown")
     def probabilities(self) -> hv.Overlay:
@@ -154,7 +153,7 @@ class CaseView(pn.viewable.Viewer):
             pmui.Row(method, slider),
             scans,
             pn.pane.Markdown(self.note, margin=(0, 10), max_width=800),
-            pmui.Row(self.record, pn.pane.HoloViews(self.probabilities)),
+            pmui.FlexBox(self.record, pn.pane.HoloViews(self.probabilities)),
             sizing_mode="stretch_width",
         )
 

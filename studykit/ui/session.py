@@ -104,7 +104,7 @@ class Session(param.Parameterized):
         return store.read(run, self.method, [self.case])
 
     def limit(self, modality: str) -> float:
-        """Where the colours of the chosen method's maps end: the same for every case of the run."""
+        """Where the colours of the chosen method's maps, or a record's bars, end: alike for all cases."""
         run = self.run
         return _limit(run.folder, self.method, modality, store.stamp(run, self.method))
 
@@ -124,4 +124,8 @@ def _opened(folder: Path, changed: int) -> Run:
 
 @lru_cache(maxsize=64)
 def _limit(folder: Path, method: str, modality: str, changed: int) -> float:
-    return color_limit(store.read(Run(folder), method).maps[modality])
+    run = Run(folder)
+    values, sources = store.read(run, method).maps[modality], run.schema.modality(modality).sources
+    if sources:  # a table: the largest effect of a source column in any case
+        return max(float(np.abs(values[:, at].sum(axis=1)).max()) for at in sources.values()) or 1.0
+    return color_limit(values)
