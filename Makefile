@@ -7,7 +7,7 @@ VENV = .venv/bin
 define install
 	test -x $(VENV)/python || $(PYTHON) -m venv .venv
 	$(VENV)/python -m pip install --quiet --disable-pip-version-check uv
-	UV_FIND_LINKS="$$PIP_FIND_LINKS" $(VENV)/uv pip install --quiet --compile-bytecode \
+	UV_FIND_LINKS="$$PIP_FIND_LINKS" $(VENV)/uv pip install --compile-bytecode \
 	  --python $(VENV)/python -c constraints.txt -e "$(1)" \
 	  || $(VENV)/python -m pip install -c constraints.txt -e "$(1)"
 	touch $@
