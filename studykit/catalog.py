@@ -71,23 +71,41 @@ def build(kind: type, spec: Mapping[str, Any] | str, *args: Any) -> Any:
     A spec is `{"name": ..., setting: value}` or, where the defaults serve, the name alone.
     Raises InputError, with the nearest names, for an unknown name or setting.
     """
+    cls, settings = _settled(kind, spec)
+    return cls(*args, **settings)
+
+
+def completed(kind: type, spec: Mapping[str, Any] | str) -> dict[str, Any]:
+    """The spec with every default written out, checked as by `build`, but nothing is made."""
+    cls, settings = _settled(kind, spec)
+    return {"name": cls.name, **_plain({**settings_of(cls), **settings})}
+
+
+def configured(cls: type, settings: Mapping[str, Any], what: str) -> Any:
+    """`cls(**settings)`, with lists as tuples and specs built where a setting is Named.
+
+    Raises InputError, with the nearest names, for a setting that `cls` does not have; `what` names
+    the thing in that sentence.
+    """
+    return cls(**_checked(cls, settings, what))
+
+
+def _settled(kind: type, spec: Mapping[str, Any] | str) -> tuple[type, dict[str, Any]]:
+    """The class that a spec names, and its settings, checked and built."""
     if isinstance(spec, str):
         spec = {"name": spec}
     if not isinstance(spec, Mapping) or "name" not in spec:
         raise InputError(f'A {kind.kind} is written {{"name": ..., settings}}, not {spec!r}.')
     cls = kind.catalogue.get(spec["name"])
     if cls is None:
-        raise InputError(unknown(f"{kind.kind}", spec["name"], kind.catalogue))
+        raise InputError(unknown(kind.kind, spec["name"], kind.catalogue))
     given = {key: value for key, value in spec.items() if key != "name"}
-    return configured(cls, given, f"{kind.kind} '{cls.name}'", *args)
+    return cls, _checked(cls, given, f"{kind.kind} '{cls.name}'")
 
 
-def configured(cls: type, settings: Mapping[str, Any], what: str, *args: Any) -> Any:
-    """`cls(*args, **settings)`, with lists as tuples and specs built where a setting is Named.
-
-    Raises InputError, with the nearest names, for a setting that `cls` does not have; `what` names
-    the thing in that sentence.
-    """
+def _checked(cls: type, settings: Mapping[str, Any], what: str) -> dict[str, Any]:
+    if not isinstance(settings, Mapping):
+        raise InputError(f"The settings of {what} are a JSON object, not {settings!r}.")
     known, hints = settings_of(cls), typing.get_type_hints(cls.__init__)
     ready = {}
     for key, value in settings.items():
@@ -98,7 +116,7 @@ def configured(cls: type, settings: Mapping[str, Any], what: str, *args: Any) ->
             value = build(nested, value)
         ready[key] = tuple(value) if isinstance(value, list) else value
         _check_type(what, key, ready[key], known[key])
-    return cls(*args, **ready)
+    return ready
 
 
 def _check_type(what: str, key: str, value: Any, default: Any) -> None:

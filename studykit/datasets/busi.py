@@ -49,28 +49,31 @@ class BUSI(OutlinedScans, name="busi"):
         return find_folder(self.folder, "BUSI")
 
     @cached_property
-    def _images(self) -> dict[str, Path]:
-        """The picture files by case id; InputError for a picture without a mask or the reverse."""
+    def _scans(self) -> dict[str, tuple[Path, list[Path]]]:
+        """{case: (picture, masks)}; InputError for a picture without a mask or the reverse."""
         inner = self._root / "Dataset_BUSI_with_GT"
         inner = inner if inner.is_dir() else self._root
         found = {}
         for name in self.classes:
             if not (inner / name).is_dir():
                 raise InputError(f"BUSI's class folder {inner / name} is missing; restore it.")
-            files = sorted((inner / name).glob("*.png"))
-            images = {path.stem: path for path in files if "_mask" not in path.stem}
-            outlined = {path.stem.split("_mask")[0] for path in files if "_mask" in path.stem}
-            for stem in sorted(images.keys() - outlined):
+            images: dict[str, Path] = {}
+            masks: dict[str, list[Path]] = {}
+            for path in sorted((inner / name).glob("*.png")):
+                stem, marked, _ = path.stem.partition("_mask")
+                if marked:
+                    masks.setdefault(stem, []).append(path)
+                else:
+                    images[stem] = path
+            for stem in sorted(images.keys() - masks.keys()):
                 raise InputError(f"The image {images[stem]} has no mask; add '{stem}_mask.png'.")
-            for stem in sorted(outlined - images.keys()):
+            for stem in sorted(masks.keys() - images.keys()):
                 raise InputError(f"The mask {inner / name / stem}_mask.png has no image; add '{stem}.png'.")
-            found.update(images)
+            found.update({stem: (image, masks[stem]) for stem, image in images.items()})
         return found
 
     def files_of(self, case: str) -> tuple[Path, list[Path]]:  # noqa: D102
-        scan = self._images[case]
-        beside = scan.parent.glob("*_mask*.png")
-        return scan, sorted(path for path in beside if path.stem.split("_mask")[0] == scan.stem)
+        return self._scans[case]
 
     @cached_property
     def _groups(self) -> tuple[dict[str, str], bool]:
@@ -80,12 +83,12 @@ class BUSI(OutlinedScans, name="busi"):
             table = pd.read_csv(index, dtype=str)
             if {"file", "group"} <= set(table.columns):
                 listed = {Path(file).stem: group for file, group in table[["file", "group"]].values}
-                for case in self._images:
+                for case in self._scans:
                     if case not in listed:
                         raise InputError(f"{index} gives no group for '{case}'; add its row.")
                 return listed, True
         groups = {}
-        for case, path in self._images.items():
+        for case, (path, _) in self._scans.items():
             pixels = np.asarray(read_image(path).convert("RGB"))
             groups[case] = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:12]
         return groups, False
@@ -95,7 +98,7 @@ class BUSI(OutlinedScans, name="busi"):
         groups, _ = self._groups
         rows = [
             {"id": case, "group": groups[case], "lesion": path.parent.name}
-            for case, path in self._images.items()
+            for case, (path, _) in self._scans.items()
         ]
         return pd.DataFrame(rows).set_index("id")
 

@@ -58,8 +58,8 @@ class TimmEncoder(nn.Module):
         if architecture not in timm.list_models():
             raise InputError(unknown("timm encoder", architecture, timm.list_models()))
         given = 3 if shape[0] == 1 else shape[0]  # a gray picture is shown to all three channels
-        settings = source(architecture, weights)
-        if timm.get_pretrained_cfg(architecture).fixed_input_size:
+        settings, config = source(architecture, weights), timm.get_pretrained_cfg(architecture)
+        if config.fixed_input_size:
             settings["img_size"] = shape[1:]
         try:
             self.trunk = timm.create_model(
@@ -79,9 +79,8 @@ class TimmEncoder(nn.Module):
         if frozen:
             self.trunk.requires_grad_(False)
         self.width = 2 * sum(self.trunk.feature_info.channels())
-        config = self.trunk.default_cfg if hasattr(self.trunk, "default_cfg") else {}
-        for name, fallback in (("mean", 0.5), ("std", 0.5)):
-            values = torch.tensor(config.get(name, (fallback,) * 3))
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(config, name))
             values = values if given == 3 else values.mean().repeat(given)
             self.register_buffer(name, values.view(1, -1, 1, 1), persistent=False)
         self.tap = nn.Identity()  # the last stage's map passes here for Grad-CAM to watch
@@ -118,8 +117,6 @@ class Columns(Encoder, name="columns"):
 
 class ColumnsEncoder(nn.Module):
     """See `Columns`. Input (B, F); output (B, width)."""
-
-    frozen = False
 
     def __init__(self, columns, width):
         super().__init__()

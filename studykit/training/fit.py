@@ -52,7 +52,8 @@ def device() -> torch.device:
 class FrozenFeatures:
     """Features of frozen encoders, computed once for each case and kept for all folds.
 
-    Kept by the encoder's own weights, so that two models share them only where they would agree.
+    One store serves one recipe's models: features are told apart by modality and weights, not by which
+    stages of equal weights are pooled.
     """
 
     def __init__(self):

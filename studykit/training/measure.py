@@ -92,7 +92,7 @@ def measures(
     index = np.array([list(classes).index(name) for name in table[truth]], dtype=int)
     if len(set(index)) < 2:
         why = f"the cases are of {len(set(index))} class(es); two are needed"
-        return pd.DataFrame([_row(name, label, [], len(table), why) for name in SCORES])
+        return not_estimable(label, why, len(table))
     once, weights = np.ones((1, len(table))), draws(table[group], resamples, seed)
     p = table[list(probabilities)].to_numpy(dtype=float)
     q = table[list(against)].to_numpy(dtype=float) if against else None
@@ -107,9 +107,15 @@ def measures(
     return pd.DataFrame(rows)
 
 
+def not_estimable(group: str, why: str, n: int = 0) -> pd.DataFrame:
+    """The same table where nothing can be estimated, with the reason."""
+    return pd.DataFrame([_row(name, group, [np.nan] * 3, n, why) for name in SCORES])
+
+
 def _row(statistic: str, group: str, values: Sequence[float], n: int, why: str = "") -> dict:
     """The first value is the estimate, the others the draws (those without a value are left out)."""
-    low, high = np.nanpercentile(values[1:], [2.5, 97.5]) if len(values) else (np.nan, np.nan)
-    estimate = values[0] if len(values) else np.nan
-    row = {"statistic": statistic, "group": group, "estimate": estimate, "low": low, "high": high}
+    drawn = np.asarray(values[1:])
+    drawn = drawn[~np.isnan(drawn)]
+    low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
+    row = {"statistic": statistic, "group": group, "estimate": values[0], "low": low, "high": high}
     return {**row, "n": n, "why": why}

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from studykit.catalog import InputError, build, configured, spec, unknown
+from studykit.catalog import InputError, build, completed, configured, spec, unknown
 from studykit.datasets import Dataset
 from studykit.models import FusionModel
 from studykit.training.fit import Training
@@ -44,9 +44,6 @@ class Recipe:
         recipe = configured(cls, given, "the recipe")
         if not isinstance(training, Training):
             training = configured(Training, training, "training")
-        name = recipe.model if isinstance(recipe.model, str) else recipe.model.get("name")
-        if name not in FusionModel.catalogue:
-            build(FusionModel, recipe.model)  # says what is wrong
         if recipe.name in ("", ".", "..") or set(recipe.name) & set('/\\:*?"<>|'):
             raise InputError(
                 f"The recipe's name '{recipe.name}' cannot name a folder; use letters and digits."
@@ -55,9 +52,11 @@ class Recipe:
             if type(fold) is not int or not 0 <= fold < recipe.folds:
                 raise InputError(f"The recipe asks for fold {fold}; its {recipe.folds} folds count from 0.")
         values = {key: getattr(recipe, key) for key in ("name", "folds", "only", "seed", "explain")}
-        model = {"name": recipe.model} if isinstance(recipe.model, str) else dict(recipe.model)
-        dataset = spec(build(Dataset, recipe.dataset))
-        return cls(dataset=dataset, model=model, training=training, **values)
+        specs = {
+            "dataset": spec(build(Dataset, recipe.dataset)),
+            "model": completed(FusionModel, recipe.model),
+        }
+        return cls(training=training, **specs, **values)
 
     @property
     def folds_to_run(self) -> tuple[int, ...]:

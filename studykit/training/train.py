@@ -15,7 +15,7 @@ from studykit.datasets import Dataset, Prepared, split
 from studykit.models import FusionModel
 from studykit.training.fit import FrozenFeatures, device, fit, predicted
 from studykit.training.logistic import NAME, logistic_probabilities
-from studykit.training.measure import SCORES, measures
+from studykit.training.measure import measures, not_estimable
 from studykit.training.recipe import Recipe
 from studykit.training.run import Run, predictions_table, write_run
 from studykit.training.whole import write_whole
@@ -107,9 +107,7 @@ def pooled_measures(runs: list[Run], label: str) -> pd.DataFrame:
     """Scores of the held-out cases of all runs together, beside logistic regression on the record."""
     task = runs[0].schema.tasks[0]
     if task.kind not in ("binary", "multiclass"):
-        why = f"no score is defined here for {task.kind} tasks"
-        row = {"group": label, "estimate": np.nan, "low": np.nan, "high": np.nan, "n": 0, "why": why}
-        return pd.DataFrame([{"statistic": name, **row} for name in SCORES])
+        return not_estimable(label, f"no score is defined here for {task.kind} tasks")
     columns = [f"{task.name}.{name}" for name in task.classes]
     rivals = [f"logistic.{name}" for name in task.classes]
     tables = []
@@ -123,9 +121,7 @@ def pooled_measures(runs: list[Run], label: str) -> pd.DataFrame:
     found = measures(table, task.name, columns, task.classes, label=label, **settings)
     if not settings:
         why = f"{runs[0].about['dataset']['name']} has no record"
-        row = {"group": NAME, "estimate": np.nan, "low": np.nan, "high": np.nan, "n": 0, "why": why}
-        extra = [{"statistic": name, **row} for name in SCORES]
-        found = pd.concat([found, pd.DataFrame(extra)], ignore_index=True)
+        found = pd.concat([found, not_estimable(NAME, why)], ignore_index=True)
     return found
 
 

@@ -22,7 +22,7 @@ class CaseTable(pn.viewable.Viewer):
             show_index=False, disabled=True, selectable=1, pagination="local", page_size=14,
             sizing_mode="stretch_width", layout="fit_data_stretch", theme="materialize",
             text_align={"p": "right"},
-            titles={"id": "case", "p": "P", "uncertainty": "doubt", "group": "group"},
+            titles={"id": "case", "p": "P", "uncertainty": "doubt"},
             formatters={
                 "p": {"type": "money", "precision": 2}, "uncertainty": {"type": "money", "precision": 2}
             },

@@ -63,10 +63,9 @@ class CaseView(pn.viewable.Viewer):
         return hv.Layout(views).cols(2).opts(toolbar="left", shared_axes=True)
 
     def _scan(self, modality: str, mapped: bool, shown: tuple[str, str, str]) -> hv.Overlay:
-        session, (_, case, method) = self.session, shown
-        dataset, explanation = session.run.prepared.dataset, session.explanation
-        values = dataset.picture(case, modality)
-        base, line = picture(values), outline(dataset.mask(case, modality))
+        session, (*_, method) = self.session, shown
+        explanation, (values, mask) = session.explanation, session.scan(modality)
+        base, line = picture(values), outline(mask)
         if not mapped:
             return (base * line).opts(title=f"{modality} and reference outline")
         if explanation is None or modality not in explanation.maps:
@@ -84,7 +83,7 @@ class CaseView(pn.viewable.Viewer):
 
     def _class(self, explanation: Explanation) -> str:
         """The class that the maps speak for, as a person reads it."""
-        task = next(h for h in self.session.run.schema.tasks if h.name == explanation.head)
+        task = self.session.run.schema.task(explanation.head)
         return task.classes[int(explanation.targets[0])] if task.classes else task.name
 
     @param.depends("session.shown")

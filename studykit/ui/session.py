@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import param
 
+from studykit.datasets import Dataset
 from studykit.draw import color_limit
 from studykit.explain import Explainer, Explanation, store
 from studykit.training import Run, find_runs
@@ -101,12 +102,16 @@ class Session(param.Parameterized):
         run = self.run
         if not self.method or self.method not in store.methods(run):
             return None
-        return store.read(run, self.method, [self.case])
+        return _explained(run, self.method, self.case, store.stamp(run, self.method))
+
+    def scan(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
+        """The chosen case's picture (C, H, W) and reference mask (H, W)."""
+        return _scan(self.run.prepared.dataset, self.case, modality)
 
     def limit(self, modality: str) -> float:
         """Where the colours of the chosen method's maps, or a record's bars, end: alike for all cases."""
         run = self.run
-        return _limit(run.folder, self.method, modality, store.stamp(run, self.method))
+        return _limit(run, self.method, modality, store.stamp(run, self.method))
 
 
 def title_of(key: str) -> str:
@@ -116,15 +121,24 @@ def title_of(key: str) -> str:
     return ", ".join([title, *settings])
 
 
-# What all visitors share is cached here, bounded, by what would change it.
+# What all visitors share is cached here, bounded: runs and maps until they are made anew, scans as read.
 @lru_cache(maxsize=64)
 def _opened(folder: Path, changed: int) -> Run:
     return Run(folder)
 
 
+@lru_cache(maxsize=32)
+def _explained(run: Run, method: str, case: str, changed: int) -> Explanation:
+    return store.read(run, method, [case])
+
+
+@lru_cache(maxsize=32)
+def _scan(dataset: Dataset, case: str, modality: str) -> tuple[np.ndarray, np.ndarray]:
+    return dataset.picture(case, modality), dataset.mask(case, modality)
+
+
 @lru_cache(maxsize=64)
-def _limit(folder: Path, method: str, modality: str, changed: int) -> float:
-    run = Run(folder)
+def _limit(run: Run, method: str, modality: str, changed: int) -> float:
     values, sources = store.read(run, method).maps[modality], run.schema.modality(modality).sources
     if sources:  # a table: the largest effect of a source column in any case
         return max(float(np.abs(values[:, at].sum(axis=1)).max()) for at in sources.values()) or 1.0

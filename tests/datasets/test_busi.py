@@ -27,6 +27,7 @@ def test_all_masks_of_a_case_are_joined(folder):
     one = BUSI(folder=str(folder), size=60)
     before = one.mask("benign (1)").sum()
     layouts.square(left=40, top=20).save(class_folder(folder) / "benign (1)_mask_1.png")
+    one = BUSI(folder=str(folder), size=60)
     assert one.mask("benign (1)").sum() == 2 * before
     assert one.mask("benign (2)").sum() == before
 

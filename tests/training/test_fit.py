@@ -90,7 +90,7 @@ def test_a_rare_class_is_not_forgotten():
     assert found[0] > 0.7 > 0.5 > found[1]
 
 
-def test_frozen_features_are_computed_once_and_alike(monkeypatch):
+def test_frozen_features_are_computed_once_and_alike():
     network = model("binary", {"name": "concat"})
     train, store, seen = cases("binary", 12), FrozenFeatures(), []
     network.encoders["image"].register_forward_hook(lambda m, i, o: seen.append(len(o)))

@@ -12,6 +12,7 @@ SMALLEST = {"dataset": {"name": "breast_phantom"}}
 def test_every_default_is_written_out():
     recipe = Recipe.from_json(SMALLEST)
     assert recipe.dataset["in_image"] == 0.6 and recipe.training.epochs == 100
+    assert recipe.model["image"]["weights"] == "package" and recipe.model["dropout"] == 0.5
     assert Recipe.from_json(recipe.to_json()) == Recipe.from_json(json.loads(json.dumps(recipe.to_json())))
 
 
@@ -31,6 +32,12 @@ def test_the_demo_recipes_are_good(recipe):
         ({"dataset": {"name": "breast_phantoms"}}, "did you mean breast_phantom"),
         ({"dataset": {"name": "breast_phantom", "cuont": 3}}, "'cuont'; did you mean count"),
         ({"model": "concatt"}, "no fusion model named 'concatt'; did you mean concat"),
+        (
+            {"model": {"name": "concat", "dropuot": 0.1}},
+            "no setting .* named 'dropuot'; did you mean dropout",
+        ),
+        ({"model": 5}, "A fusion model is written"),
+        ({"training": 5}, "settings of training are a JSON object, not 5"),
         ({"modle": "concat"}, "no setting of the recipe named 'modle'; did you mean model"),
         ({"training": {"epoch": 3}}, "no setting of training named 'epoch'; did you mean epochs"),
         ({"folds": "five"}, "'folds' of the recipe is a whole number"),

@@ -63,6 +63,11 @@ def test_a_finished_recipe_is_not_done_again_and_another_is_not_overwritten(runs
         train(other, runs)
 
 
+def test_a_stored_model_is_made_without_the_packaged_weights(run, monkeypatch):
+    monkeypatch.setattr("studykit.models.weights._packaged", lambda architecture: 1 / 0)
+    assert run.model().encoders["image"].width == 352
+
+
 def test_damaged_folders_get_a_sentence(run, tmp_path):
     with pytest.raises(InputError, match="No run stands in"):
         find_runs(tmp_path)
