@@ -33,11 +33,11 @@ class GradCAM(Explainer, name="grad_cam"):
             return ""
         return (
             f"Grad-CAM needs a feature map and the model {model.name} over "
-            f"{', '.join(model.encoders)} has none; use integrated_gradients."
+            f"{', '.join(model.modalities)} has none; use integrated_gradients."
         )
 
     def maps(self, model, batch: Batch, head: Head, targets: torch.Tensor):  # noqa: D102
-        names, layers = list(model.encoders), model.map_layers()
+        names, layers = list(model.modalities), model.map_layers()
         # Asking for slopes at the inputs lets them flow through frozen encoders too.
         inputs = tuple(batch.inputs[name].clone().requires_grad_() for name in names)
         found = {}

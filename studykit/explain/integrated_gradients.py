@@ -33,7 +33,7 @@ class IntegratedGradients(Explainer, name="integrated_gradients"):
             raise InputError(f"'steps' of integrated_gradients is 2 or more, not {self.steps}.")
 
     def maps(self, model, batch: Batch, head: Head, targets: torch.Tensor):  # noqa: D102
-        names = list(model.encoders)
+        names = list(model.modalities)
         inputs = tuple(batch.inputs[name] for name in names)
         absent = tuple(absent_like(batch.inputs[n], model.schema.modality(n)) for n in names)
         found, missing = attr.IntegratedGradients(logit_of(model, head, names)).attribute(

@@ -2,7 +2,7 @@
 
 from studykit.case import Schema
 from studykit.models.concat import SideBySide
-from studykit.models.encoders import Columns, Encoder, Timm
+from studykit.models.encoders import Columns, Encoder, Residual3D, Timm
 
 
 class Alone(SideBySide, name="alone"):
@@ -14,8 +14,10 @@ class Alone(SideBySide, name="alone"):
         *,
         modality: str = "image",
         image: Encoder = Timm(),
+        volume: Encoder = Residual3D(),
         table: Encoder = Columns(),
         hidden: int = 0,
         dropout: float = 0.5,
     ):
-        super().__init__(schema, (schema.modality(modality),), image, table, hidden, dropout)
+        makers = {"image": image, "volume": volume, "table": table}
+        super().__init__(schema, (schema.modality(modality),), makers, hidden, dropout)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from studykit.case import Modality, Schema
-from studykit.models.encoders import Columns, Encoder, Timm
-from studykit.models.fusion import FusionModel, Head
+from studykit.models.encoders import Columns, Encoder, Residual3D, Timm
+from studykit.models.fusion import FusionModel
 
 
 class SideBySide(FusionModel):
@@ -21,15 +21,12 @@ class SideBySide(FusionModel):
         self,
         schema: Schema,
         modalities: tuple[Modality, ...],
-        image: Encoder,
-        table: Encoder,
+        makers: Mapping[str, Encoder],
         hidden: int,
         dropout: float,
     ):
         super().__init__(schema)
-        makers = {"image": image, "table": table}
         self.encoders = nn.ModuleDict({m.name: makers[m.kind](m) for m in modalities})
-        self.heads = tuple(Head(task.name, task) for task in schema.tasks)
         self.norms = nn.ModuleDict(
             {name: nn.BatchNorm1d(encoder.width) for name, encoder in self.encoders.items()}
         )
@@ -37,19 +34,7 @@ class SideBySide(FusionModel):
         self.trunk = nn.Sequential(nn.Dropout(dropout))
         if hidden:
             self.trunk.extend([nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout)])
-        self.logits = nn.ModuleDict(
-            {head.name: nn.Linear(hidden or width, head.task.outputs) for head in self.heads}
-        )
-
-    @classmethod
-    def suits(cls, schema: Schema) -> str:  # noqa: D102
-        for modality in schema.modalities:
-            if modality.kind not in ("image", "table"):
-                return (
-                    f"The model {cls.name} takes images and tables; '{modality.name}' is a "
-                    f"{modality.kind}. Choose a data set without it."
-                )
-        return ""
+        self.logits = self.linear_heads(hidden or width)
 
     def fuse(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:  # noqa: D102
         z = torch.cat([norm(features[name]) for name, norm in self.norms.items()], dim=1)  # (B, width)
@@ -58,15 +43,17 @@ class SideBySide(FusionModel):
 
 
 class Concat(SideBySide, name="concat"):
-    """Settings: the image and the table encoder, the hidden layer's width (0: none), the dropout."""
+    """Settings: the encoder of each kind, the hidden layer's width (0: none), the dropout."""
 
     def __init__(
         self,
         schema: Schema,
         *,
         image: Encoder = Timm(),
+        volume: Encoder = Residual3D(),
         table: Encoder = Columns(),
         hidden: int = 0,
         dropout: float = 0.5,
     ):
-        super().__init__(schema, schema.modalities, image, table, hidden, dropout)
+        makers = {"image": image, "volume": volume, "table": table}
+        super().__init__(schema, schema.modalities, makers, hidden, dropout)

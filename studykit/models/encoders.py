@@ -50,24 +50,70 @@ class Timm(Encoder, name="timm"):
         return TimmEncoder(modality.shape, **asdict(self))
 
 
-class TimmEncoder(nn.Module):
+class MapEncoder(nn.Module):
+    """A network with feature maps: `maps(x)` gives them, finest first; called, it pools them.
+
+    channels: of each map. width: of the pooled row, the mean and the spread of every channel.
+    """
+
+    channels: tuple[int, ...]
+
+    def __init__(self):
+        super().__init__()
+        self.tap = nn.Identity()  # the last map passes here for Grad-CAM to watch
+
+    @property
+    def width(self) -> int:
+        """How many numbers a case gets."""
+        return 2 * sum(self.channels)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """(B, C, *space) to maps (B, channels[i], *space_i)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *space) to features (B, width)."""
+        flat = [t.flatten(2) for t in self.maps(x)]  # (B, C, N) a stage
+        # The floor keeps the root's slope finite where a map is flat.
+        spread = [(t.var(2, unbiased=False) + 1e-6).sqrt() for t in flat]
+        return torch.cat([t.mean(2) for t in flat] + spread, dim=1)
+
+
+class LastMap(nn.Module):
+    """A map encoder without its pooling: the last map (B, width, *space)."""
+
+    def __init__(self, encoder: MapEncoder):
+        super().__init__()
+        self.encoder = encoder
+        self.width = encoder.channels[-1]
+
+    @property
+    def tap(self) -> nn.Module:
+        """Where Grad-CAM watches."""
+        return self.encoder.tap
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *space) to (B, width, *space_last)."""
+        return self.encoder.maps(x)[-1]
+
+
+class TimmEncoder(MapEncoder):
     """See `Timm`. Input (B, C, H, W) in [0, 1]; output (B, 2 * sum of the stages' channels)."""
 
     def __init__(self, shape, architecture, weights, frozen, stages):
         super().__init__()
-        if architecture not in timm.list_models():
-            raise InputError(unknown("timm encoder", architecture, timm.list_models()))
-        given = 3 if shape[0] == 1 else shape[0]  # a gray picture is shown to all three channels
-        settings, config = source(architecture, weights), timm.get_pretrained_cfg(architecture)
+        config = known_config(architecture)
+        settings = source(architecture, weights)
         if config.fixed_input_size:
             settings["img_size"] = shape[1:]
+        self.normalise = Normalise(shape[0], config)
         try:
             self.trunk = timm.create_model(
                 architecture,
                 features_only=True,
                 feature_cls="getter",  # makes no layer behind the last stage that is asked for
                 out_indices=stages,
-                in_chans=given,
+                in_chans=self.normalise.channels,
                 **settings,
             )
         except (IndexError, AssertionError, AttributeError, RuntimeError, OSError) as why:
@@ -78,27 +124,93 @@ class TimmEncoder(nn.Module):
         self.frozen = frozen
         if frozen:
             self.trunk.requires_grad_(False)
-        self.width = 2 * sum(self.trunk.feature_info.channels())
-        for name in ("mean", "std"):
-            values = torch.tensor(getattr(config, name))
-            values = values if given == 3 else values.mean().repeat(given)
-            self.register_buffer(name, values.view(1, -1, 1, 1), persistent=False)
-        self.tap = nn.Identity()  # the last stage's map passes here for Grad-CAM to watch
+        self.channels = tuple(self.trunk.feature_info.channels())
         self.train()  # modules start in training mode, a frozen one must not
 
     def train(self, mode: bool = True) -> "TimmEncoder":
         """A frozen network stays in evaluation mode, so its batch-norm statistics stay too."""
         return super().train(mode and not self.frozen)
 
+    def maps(self, x: Tensor) -> list[Tensor]:  # noqa: D102
+        maps = self.trunk(self.normalise(x).contiguous(memory_format=torch.channels_last))
+        return [*maps[:-1], self.tap(maps[-1])]
+
+
+def known_config(architecture: str):
+    """The configuration of a timm network; InputError, with the nearest names, for one it has not."""
+    if architecture not in timm.list_models():
+        raise InputError(unknown("timm encoder", architecture, timm.list_models()))
+    return timm.get_pretrained_cfg(architecture)
+
+
+class Normalise(nn.Module):
+    """Pictures in [0, 1] as a timm network wants them; a gray one is shown to all three channels."""
+
+    def __init__(self, channels: int, config):
+        super().__init__()
+        self.channels = 3 if channels == 1 else channels
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(config, name))
+            values = values if self.channels == 3 else values.mean().repeat(self.channels)
+            self.register_buffer(name, values.view(1, -1, 1, 1), persistent=False)
+
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures (B, C, H, W) to features (B, width)."""
-        x = (x.expand(-1, self.mean.shape[1], -1, -1) - self.mean) / self.std
-        maps = self.trunk(x.contiguous(memory_format=torch.channels_last))
-        maps[-1] = self.tap(maps[-1])
-        pooled = [t.mean((2, 3)) for t in maps]  # (B, C) a stage
-        # The floor keeps the root's slope finite where a map is flat.
-        spread = [(t.var((2, 3), unbiased=False) + 1e-6).sqrt() for t in maps]
-        return torch.cat(pooled + spread, dim=1)
+        """(B, C, H, W) to (B, channels, H, W)."""
+        return (x.expand(-1, self.channels, -1, -1) - self.mean) / self.std
+
+
+@dataclass(frozen=True)
+class Residual3D(Encoder, name="residual_3d"):
+    """A small 3D residual network for volumes, learned from scratch; one block a width.
+
+    widths: channels of the stages. The first halves height and width, each later one all of space.
+    """
+
+    widths: tuple[int, ...] = (16, 32, 64)
+    suits = "volume"
+
+    def __call__(self, modality: Modality) -> "Residual3DEncoder":  # noqa: D102
+        return Residual3DEncoder(modality.shape[0], self.widths)
+
+
+class Residual3DEncoder(MapEncoder):
+    """See `Residual3D`. Input (B, C, D, H, W); a map of each stage."""
+
+    def __init__(self, channels, widths):
+        super().__init__()
+        self.channels = tuple(widths)
+        before = (channels, *widths[:-1])
+        strides = ((1, 2, 2), *[(2, 2, 2)] * (len(widths) - 1))
+        self.stages = nn.ModuleList(
+            _Residual3D(*shape) for shape in zip(before, widths, strides, strict=True)
+        )
+
+    def maps(self, x: Tensor) -> list[Tensor]:  # noqa: D102
+        found = []
+        for stage in self.stages:
+            x = stage(x)
+            found.append(x)
+        return [*found[:-1], self.tap(x)]
+
+
+class _Residual3D(nn.Module):
+    """relu(bn(conv(relu(bn(conv x)))) + bn(conv1 x))."""
+
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv3d(channels, width, 3, stride, 1, bias=False),
+            nn.BatchNorm3d(width),
+            nn.ReLU(),
+            nn.Conv3d(width, width, 3, 1, 1, bias=False),
+            nn.BatchNorm3d(width),
+        )
+        self.shortcut = nn.Sequential(
+            nn.Conv3d(channels, width, 1, stride, bias=False), nn.BatchNorm3d(width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.shortcut(x))
 
 
 @dataclass(frozen=True)

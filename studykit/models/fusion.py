@@ -2,10 +2,14 @@
 
 encode(inputs) -> {modality: features}      fuse(features) -> {head: logits}
 forward = fuse(encode(inputs))
+
+A case that lacks a modality has NaN all over it there. It is given the modality's "absent" in its place,
+or, where the model `drops` what is missing, its features are NaN and `fuse` leaves them out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +30,20 @@ class Head:
 class FusionModel(Named, nn.Module):
     """A model over the modalities of a schema.
 
-    encoders: one module a modality that the model uses; heads: what it answers.
+    encoders: one module a stream; a stream is a modality unless `sources` says otherwise.
+    heads: what it answers, the head that counts for each task first.
+    paper: who published it. shows: what its attention can show; empty where it has none.
+    kinds: the kinds of modality it takes; least: how many modalities it wants.
+    drops: whether a missing modality is left out, instead of standing there as "absent".
     """
 
     encoders: nn.ModuleDict
     heads: tuple[Head, ...]
+    paper: ClassVar[str] = ""
+    shows: ClassVar[str] = ""
+    kinds: ClassVar[tuple[str, ...]] = ("image", "volume", "table")
+    least: ClassVar[int] = 1
+    drops: ClassVar[bool] = False
 
     def __init__(self, schema: Schema):
         reason = self.suits(schema)
@@ -38,16 +51,35 @@ class FusionModel(Named, nn.Module):
             raise InputError(reason)
         super().__init__()
         self.schema = schema
+        self.sources: dict[str, str] = {}
+        self.heads = tuple(Head(task.name, task) for task in schema.tasks)
 
     @classmethod
     def suits(cls, schema: Schema) -> str:
         """Why this model cannot take cases of `schema`, with the remedy; empty where it can."""
+        for modality in schema.modalities:
+            if modality.kind not in cls.kinds:
+                return (
+                    f"The model {cls.name} takes {', '.join(cls.kinds)}; '{modality.name}' is "
+                    f"{modality.kind}. Choose a data set without it, or another model."
+                )
+        if len(schema.modalities) < cls.least:
+            there = ", ".join(f"'{m.name}' ({m.kind})" for m in schema.modalities)
+            return (
+                f"The model {cls.name} fuses {cls.least} modalities or more and the data set has only "
+                f"{there}; choose a data set with more, or the model 'alone'."
+            )
         return ""
 
-    def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each modality alone: {modality: (B, *shape)} to {modality: features}."""
+    def encode(self, inputs: Mapping[str, Tensor], without: Container[str] = ()) -> dict[str, Tensor]:
+        """Each modality alone: {modality: (B, *shape)} to {stream: features}, but for streams `without`."""
         self._check(inputs)
-        return {name: encoder(inputs[name]) for name, encoder in self.encoders.items() if name in inputs}
+        found = {}
+        for stream, encoder in self.encoders.items():
+            source = self.sources.get(stream, stream)
+            if source in inputs and stream not in without:
+                found[stream] = self._encoded(encoder, inputs[source], source)
+        return found
 
     def fuse(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Everything that mixes modalities: features to {head: logits (B, outputs)}."""
@@ -55,26 +87,61 @@ class FusionModel(Named, nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """{modality: (B, *shape)} to {head: logits (B, outputs)}."""
-        lacking = [name for name in self.encoders if name not in inputs]
+        lacking = [name for name in self.modalities if name not in inputs]
         if lacking:
             raise InputError(
                 f"The model {self.name} needs the modality '{lacking[0]}'; "
-                "where a case lacks it, give the modality's 'absent'."
+                "where a case lacks it, fill it with NaN."
             )
         return self.fuse(self.encode(inputs))
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that the model looks at, in the schema's order."""
+        used = {self.sources.get(stream, stream) for stream in self.encoders}
+        return tuple(m.name for m in self.schema.modalities if m.name in used)
+
+    def linear_heads(self, width: int) -> nn.ModuleDict:
+        """One linear layer from `width` numbers to the logits of each head."""
+        return nn.ModuleDict({head.name: nn.Linear(width, head.task.outputs) for head in self.heads})
 
     def map_layers(self) -> dict[str, nn.Module]:
         """The layer whose feature map Grad-CAM should watch, by modality."""
         return {name: e.tap for name, e in self.encoders.items() if hasattr(e, "tap")}
 
+    def dead_parameters(self) -> tuple[str, ...]:
+        """Parameters that no training can move, by the published design."""
+        return ()
+
+    def _encoded(self, encoder: nn.Module, x: Tensor, name: str) -> Tensor:
+        missing = x.isnan().flatten(1).all(dim=1)
+        if not missing.any():
+            return encoder(x)
+        cases = (-1, *[1] * (x.ndim - 1))
+        absent = torch.tensor(self.schema.modality(name).absent, dtype=x.dtype, device=x.device)
+        features = encoder(torch.where(missing.view(cases), absent.expand(x.shape), x))
+        if self.drops:
+            features = features.masked_fill(missing.view(-1, *[1] * (features.ndim - 1)), torch.nan)
+        return features
+
     def _check(self, inputs: Mapping[str, Tensor]) -> None:
-        for name in self.encoders:
+        for name in self.modalities:
             shape = self.schema.modality(name).shape
             if name in inputs and tuple(inputs[name].shape[1:]) != shape:
                 raise InputError(
                     f"The model {self.name} takes '{name}' as (B, {', '.join(map(str, shape))}), "
                     f"not {tuple(inputs[name].shape)}; prepare the cases with the run's own data set."
                 )
+
+
+def present(features: Tensor) -> Tensor:
+    """Which cases (B,) have this modality, where the model drops what is missing."""
+    return ~features.flatten(1)[:, 0].isnan()
+
+
+def pooled(features: Tensor) -> Tensor:
+    """The mean over space of a map (B, C, *space); a vector (B, C) as it is."""
+    return features.flatten(2).mean(dim=2) if features.ndim > 2 else features
 
 
 def probabilities(logits: Tensor, task: Task) -> Tensor:

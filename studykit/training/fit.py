@@ -70,10 +70,11 @@ class FrozenFeatures:
             kept = self._kept.setdefault((name, _digest(encoder)), {})
             new = [i for i, case in enumerate(batch.ids) if case not in kept]
             where = next(encoder.parameters()).device
+            source, others = model.sources.get(name, name), set(model.encoders) - {name}
             with torch.no_grad():
                 for start in watch(range(0, len(new), 32)):
                     at = new[start : start + 32]
-                    rows = model.encode({name: batch.inputs[name][at].to(where)})[name].cpu()
+                    rows = model.encode({source: batch.inputs[source][at].to(where)}, others)[name].cpu()
                     kept.update(zip([batch.ids[i] for i in at], rows.clone(), strict=True))
             found[name] = torch.stack([kept[case] for case in batch.ids])
         return found
@@ -186,15 +187,13 @@ def _encoded(
 ) -> dict[str, Tensor]:
     """The features of the cases at positions `at`: kept ones looked up, the others computed."""
     inputs = {}
-    for name in model.encoders:
-        if name in known:
-            continue
+    for name in {model.sources.get(stream, stream): None for stream in model.encoders if stream not in known}:
         values = batch.inputs[name][at].to(where)
         if draw and model.schema.modality(name).kind == "image":
             values = _augmented(values, draw)
         inputs[name] = values
     kept = {name: values[at].to(where) for name, values in known.items()}
-    return {**kept, **model.encode(inputs)}
+    return {**kept, **model.encode(inputs, without=kept)}
 
 
 def _augmented(x: Tensor, draw: np.random.Generator) -> Tensor:

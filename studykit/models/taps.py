@@ -1,0 +1,84 @@
+"""Taps: identity modules that attention passes through, so that it can be read or held from outside.
+
+    with watch(model) as seen:
+        model(inputs)
+    seen["gate.tap"]                     # the coefficients of this very pass, (B, ...)
+
+Control: with `hold`, a gate keeps one value for all cases. If nothing gets worse, it was decoration.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from studykit.catalog import InputError, unknown
+
+
+class Tap(nn.Identity):
+    """Coefficients pass here once a forward pass; `says` tells a person what they are."""
+
+    def __init__(self, says: str):
+        super().__init__()
+        self.says = says
+
+
+def taps(model: nn.Module) -> dict[str, Tap]:
+    """The model's taps by their place in it; empty where it has no attention."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, Tap)}
+
+
+@contextmanager
+def watch(model: nn.Module, *names: str) -> Iterator[dict[str, Tensor]]:
+    """What passes the taps `names` (all of them by default) while the block runs, detached.
+
+    Raises InputError for a tap that is not there, and where the model has none at all.
+    """
+    chosen, seen = _chosen(model, names), {}
+
+    def reader(name: str):
+        def read(module, given, passed):
+            seen[name] = passed.detach()
+
+        return read
+
+    handles = [tap.register_forward_hook(reader(name)) for name, tap in chosen.items()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def hold(model: nn.Module, values: Mapping[str, Tensor | float]) -> Iterator[None]:
+    """Let each tap named in `values` pass that value (it must broadcast) instead of its own.
+
+    Raises InputError for a tap that is not there.
+    """
+    chosen = _chosen(model, tuple(values))
+
+    def holder(value: Tensor | float):
+        def give(module, given, passed):
+            return passed * 0 + value  # the value, in the passed shape
+
+        return give
+
+    handles = [tap.register_forward_hook(holder(values[name])) for name, tap in chosen.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _chosen(model: nn.Module, names: tuple[str, ...]) -> dict[str, Tap]:
+    there = taps(model)
+    if not there:
+        raise InputError(
+            f"The model {getattr(model, 'name', type(model).__name__)} has no attention to read."
+        )
+    for name in names:
+        if name not in there:
+            raise InputError(unknown("tap", name, there))
+    return {name: there[name] for name in names or there}
