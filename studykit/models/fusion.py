@@ -107,7 +107,8 @@ class FusionModel(Named, nn.Module):
 
     def map_layers(self) -> dict[str, nn.Module]:
         """The layer whose feature map Grad-CAM should watch, by modality."""
-        return {name: e.tap for name, e in self.encoders.items() if hasattr(e, "tap")}
+        found = self.encoders.items()
+        return {name: e.tap for name, e in found if hasattr(e, "tap") and name not in self.sources}
 
     def dead_parameters(self) -> tuple[str, ...]:
         """Parameters that no training can move, by the published design."""
