@@ -29,7 +29,7 @@ def record(name):
     """(about, arrays) of one oracle; skips, with the reason, where the folder is not here."""
     home = os.environ.get("STUDYKIT_ORACLES")
     if not home:
-        pytest.skip("real_data: set STUDYKIT_ORACLES to the folder of recorded outputs")
+        pytest.skip("real data: set STUDYKIT_ORACLES to the folder of recorded outputs")
     folder = Path(home)
     return json.loads((folder / f"{name}.json").read_text()), np.load(folder / f"{name}.npz")
 
