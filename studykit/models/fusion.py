@@ -45,10 +45,14 @@ class FusionModel(Named, nn.Module):
     least: ClassVar[int] = 1
     drops: ClassVar[bool] = False
 
-    def __init__(self, schema: Schema):
-        reason = self.suits(schema)
+    def __new__(cls, schema: Schema, **settings):
+        """Nothing is made for a schema that does not suit (InputError)."""
+        reason = cls.suits(schema)
         if reason:
             raise InputError(reason)
+        return super().__new__(cls, schema, **settings)
+
+    def __init__(self, schema: Schema):
         super().__init__()
         self.schema = schema
         self.sources: dict[str, str] = {}
