@@ -1,4 +1,4 @@
-"""The commands: python -m studykit demo | run | explain | serve."""
+"""The commands: python -m studykit demo | models | run | explain | serve."""
 
 import argparse
 import sys
@@ -46,6 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=5006)
     demo.add_argument("--no-serve", action="store_true", help="build it only")
 
+    models = command(
+        "models", _models, "List the models: paper, input, size, and what their attention can show.",
+        "python -m studykit models",
+    )  # fmt: skip
+    models.add_argument("--markdown", action="store_true", help="as README shows it")
+
     run = command(
         "run", _run, "Carry out a recipe: train, measure, explain.",
         "python -m studykit run data/recipes/breast.json\n\n"
@@ -73,6 +79,23 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=5006)
     serve.add_argument("--show", action="store_true", help="open a browser, too")
     return parser
+
+
+def _models(given: argparse.Namespace) -> None:
+    import textwrap
+
+    from studykit.models.overview import SIZES, as_markdown, overview, written
+
+    table = overview()
+    if given.markdown:
+        print(as_markdown(table))
+        return
+    for row in table.to_dict("records"):
+        print(f"{row['model']} {row['preset']}".strip() + (f" · {row['paper']}" if row["paper"] else ""))
+        sizes = f"{written(row['parameters'])} parameters, {written(row['multiply-adds'])} multiply-adds"
+        for line in (f"takes {row['takes']}; tasks: {row['tasks']}", sizes, f"shows {row['shows']}"):
+            print(textwrap.indent(textwrap.fill(line, 100), "    "))
+    print(f"\nCounted on {SIZES}.")
 
 
 def _run(given: argparse.Namespace) -> None:

@@ -2,11 +2,17 @@
 
 from studykit.models.alone import Alone
 from studykit.models.concat import Concat
+from studykit.models.daft import DAFT
+from studykit.models.drifa import DRIFANet
 from studykit.models.encoders import Columns, Encoder, Residual3D, Timm
+from studykit.models.film import FiLM
 from studykit.models.fusion import FusionModel, Head, class_logit, probabilities
+from studykit.models.gmu import GMU
+from studykit.models.late import Late
+from studykit.models.mmtm import MMTM
 from studykit.models.taps import hold, taps, watch
 
 __all__ = [
-    "Alone", "Columns", "Concat", "Encoder", "FusionModel", "Head", "Residual3D", "Timm",
-    "class_logit", "hold", "probabilities", "taps", "watch",
+    "DAFT", "GMU", "MMTM", "Alone", "Columns", "Concat", "DRIFANet", "Encoder", "FiLM", "FusionModel", "Head",
+    "Late", "Residual3D", "Timm", "class_logit", "hold", "probabilities", "taps", "watch",
 ]  # fmt: skip

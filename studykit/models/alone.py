@@ -19,5 +19,8 @@ class Alone(SideBySide, name="alone"):
         hidden: int = 0,
         dropout: float = 0.5,
     ):
-        makers = {"image": image, "volume": volume, "table": table}
-        super().__init__(schema, (schema.modality(modality),), makers, hidden, dropout)
+        super().__init__(schema, (schema.modality(modality),), image, volume, table, hidden, dropout)
+
+    @classmethod
+    def takes(cls) -> str:  # noqa: D102
+        return "one modality, by name"

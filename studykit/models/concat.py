@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from studykit.case import Modality, Schema
-from studykit.models.encoders import Columns, Encoder, Residual3D, Timm
+from studykit.models.encoders import Columns, Encoder, Residual3D, Timm, encoders_of
 from studykit.models.fusion import FusionModel
+from studykit.models.norm import BatchNorm
 
 
 class SideBySide(FusionModel):
@@ -21,14 +22,16 @@ class SideBySide(FusionModel):
         self,
         schema: Schema,
         modalities: tuple[Modality, ...],
-        makers: Mapping[str, Encoder],
+        image: Encoder,
+        volume: Encoder,
+        table: Encoder,
         hidden: int,
         dropout: float,
     ):
         super().__init__(schema)
-        self.encoders = nn.ModuleDict({m.name: makers[m.kind](m) for m in modalities})
+        self.encoders = encoders_of(modalities, image, volume, table)
         self.norms = nn.ModuleDict(
-            {name: nn.BatchNorm1d(encoder.width) for name, encoder in self.encoders.items()}
+            {name: BatchNorm(encoder.width) for name, encoder in self.encoders.items()}
         )
         width = sum(encoder.width for encoder in self.encoders.values())
         self.trunk = nn.Sequential(nn.Dropout(dropout))
@@ -55,5 +58,4 @@ class Concat(SideBySide, name="concat"):
         hidden: int = 0,
         dropout: float = 0.5,
     ):
-        makers = {"image": image, "volume": volume, "table": table}
-        super().__init__(schema, schema.modalities, makers, hidden, dropout)
+        super().__init__(schema, schema.modalities, image, volume, table, hidden, dropout)

@@ -1,6 +1,7 @@
 """Encoders: one modality of a batch of cases in, one row of numbers a case out."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from studykit.case import Modality
 from studykit.catalog import InputError, Named, unknown
 from studykit.models import torchvision_ops  # noqa: F401  (before timm)
+from studykit.models.norm import BatchNorm
 from studykit.models.weights import source
 
 import timm  # isort: skip
@@ -200,14 +202,12 @@ class _Residual3D(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv3d(channels, width, 3, stride, 1, bias=False),
-            nn.BatchNorm3d(width),
+            BatchNorm(width),
             nn.ReLU(),
             nn.Conv3d(width, width, 3, 1, 1, bias=False),
-            nn.BatchNorm3d(width),
+            BatchNorm(width),
         )
-        self.shortcut = nn.Sequential(
-            nn.Conv3d(channels, width, 1, stride, bias=False), nn.BatchNorm3d(width)
-        )
+        self.shortcut = nn.Sequential(nn.Conv3d(channels, width, 1, stride, bias=False), BatchNorm(width))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x) + self.shortcut(x))
@@ -238,3 +238,11 @@ class ColumnsEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Columns (B, F) to features (B, width)."""
         return self.layers(x)
+
+
+def encoders_of(
+    modalities: Iterable[Modality], image: Encoder, volume: Encoder, table: Encoder
+) -> nn.ModuleDict:
+    """{modality: its encoder}, by kind."""
+    makers = {"image": image, "volume": volume, "table": table}
+    return nn.ModuleDict({m.name: makers[m.kind](m) for m in modalities})

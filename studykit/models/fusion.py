@@ -45,12 +45,12 @@ class FusionModel(Named, nn.Module):
     least: ClassVar[int] = 1
     drops: ClassVar[bool] = False
 
-    def __new__(cls, schema: Schema, **settings):
-        """Nothing is made for a schema that does not suit (InputError)."""
-        reason = cls.suits(schema)
+    def __new__(cls, *schema: Schema, **settings):
+        """Nothing is made for a schema that does not suit (InputError); a copy comes without one."""
+        reason = cls.suits(*schema) if schema else ""
         if reason:
             raise InputError(reason)
-        return super().__new__(cls, schema, **settings)
+        return super().__new__(cls, *schema, **settings)
 
     def __init__(self, schema: Schema):
         super().__init__()
@@ -74,6 +74,11 @@ class FusionModel(Named, nn.Module):
                 f"{there}; choose a data set with more, or the model 'alone'."
             )
         return ""
+
+    @classmethod
+    def takes(cls) -> str:
+        """The modalities it takes, in words."""
+        return f"{cls.least} or more of {', '.join(cls.kinds)}"
 
     def encode(self, inputs: Mapping[str, Tensor], without: Container[str] = ()) -> dict[str, Tensor]:
         """Each modality alone: {modality: (B, *shape)} to {stream: features}, but for streams `without`."""
