@@ -9,22 +9,19 @@ These are phantoms: no number measured on them says anything about patients.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from studykit.case import Modality, Task
 from studykit.catalog import InputError
-from studykit.datasets.dataset import Dataset
+from studykit.datasets.planted_cohort import PlantedCohort
 
 GRAY = 0.5  # the mean of the drawn scans: what stands for a scan that shows nothing
-WARNING = "The cohort is simulated; it shows how methods behave, not how patients do."
 
 
 @dataclass(frozen=True)
-class BreastPhantom(Dataset, name="breast_phantom"):
+class BreastPhantom(PlantedCohort, name="breast_phantom"):
     """Settings: the number of cases, the picture's side in pixels, and where the evidence lies.
 
     in_image, in_record: the shares of cases whose label shows in the image and in the record; what
@@ -44,20 +41,12 @@ class BreastPhantom(Dataset, name="breast_phantom"):
         "Speckle, posterior shadow or enhancement, depth and side are drawn alike for both classes. "
         "About one patient in five has two cases, with the same record and the same label."
     )
-    simulated = True
     tasks = (Task("lesion", "binary", ("benign", "malignant")),)
     record = ("Age", "Growth", "Family history", "Side")
     evidence_columns = ("Age", "Growth")
 
     def __post_init__(self):
-        for setting in ("in_image", "in_record", "label_noise"):
-            if not 0 <= getattr(self, setting) <= 1:
-                raise InputError(f"'{setting}' is a share between 0 and 1, not {getattr(self, setting)}.")
-        if self.in_image + self.in_record < 1:
-            raise InputError(
-                f"'in_image' and 'in_record' sum to {self.in_image + self.in_record:g}: some cases would "
-                "show their label nowhere; let them sum to 1 or more, and use 'label_noise' for doubt."
-            )
+        self.check_shares()
         if self.count < 20 or self.size < 32:
             raise InputError("A phantom cohort has at least 20 cases of at least 32 pixels.")
 
@@ -65,41 +54,11 @@ class BreastPhantom(Dataset, name="breast_phantom"):
     def pictures(self) -> tuple[Modality, ...]:  # noqa: D102
         return (Modality("image", "image", (1, self.size, self.size), absent=GRAY),)
 
-    def planted(self, case: str) -> str:  # noqa: D102
-        row = self.cases.loc[case]
-        where = {"both": "both image and record", "image": "the image", "record": "the record"}
-        return f"{row['truth']}, shown by {where[row['evidence']]}"
-
-    def notes(self) -> list[str]:  # noqa: D102
-        return [WARNING]
-
-    @cached_property
-    def cases(self) -> pd.DataFrame:
-        """Besides the contract's columns: `truth` (label before noise), `evidence` (image, record, both)."""
-        draw = np.random.default_rng([self.seed, 1])
-        patients: list[int] = []
-        while len(patients) < self.count:
-            patients += [len(set(patients))] * (2 if draw.random() < 0.2 else 1)
-        patients = patients[: self.count]
-        rows = pd.DataFrame([self._patient(patient) for patient in patients])
-        rows["group"] = [f"patient-{patient:04d}" for patient in patients]
-        rows.index = pd.Index([f"phantom-{case:04d}" for case in range(self.count)], name="id")
-        wrong = draw.random(self.count) < self.label_noise
-        flipped = rows["truth"].map({"benign": "malignant", "malignant": "benign"})
-        rows["lesion"] = rows["truth"].where(~wrong, flipped)
-        return rows
-
-    def _patient(self, patient: int) -> dict[str, object]:
-        draw = np.random.default_rng([self.seed, 2, patient])
-        malignant, where = bool(draw.random() < 0.5), draw.random()
-        image = where < self.in_image
-        told = where >= 1 - self.in_record
-        age = draw.normal((66 if malignant else 38) if told else 52, 6)
+    def told(self, draw: np.random.Generator, positive: bool, shown: bool) -> dict[str, object]:  # noqa: D102
+        age = draw.normal((66 if positive else 38) if shown else 52, 6)
         return {
-            "truth": "malignant" if malignant else "benign",
-            "evidence": "both" if image and told else "image" if image else "record",
             "Age": float(np.clip(age, 18, 95).round()),
-            "Growth": ("grown" if malignant else "stable") if told else None,
+            "Growth": ("grown" if positive else "stable") if shown else None,
             "Family history": draw.choice(["yes", "no", None], p=[0.25, 0.6, 0.15]),
             "Side": draw.choice(["left", "right"]),
         }

@@ -20,11 +20,11 @@ from studykit.catalog import InputError, Named, spec
 
 
 class Dataset(Named):
-    """A set of cases, each with pictures, perhaps a record, and a label.
+    """A set of cases, each with pictures (images or volumes), perhaps a record, and a label.
 
     card: source, citation, licence and known defects, in plain sentences.
     simulated: True where the cases are phantoms; pages then wear a badge.
-    pictures: the image modalities, in the order in which they are shown.
+    pictures: the image and volume modalities, in the order in which they are shown.
     record: the columns of `cases` that make the modality "record"; empty where there is none.
     tasks: what can be predicted; each task's name is a column of `cases` holding class names.
     """
@@ -41,11 +41,11 @@ class Dataset(Named):
         raise NotImplementedError
 
     def picture(self, case: str, modality: str) -> np.ndarray:
-        """The picture of one case, (C, H, W) float32 in [0, 1]."""
+        """The picture of one case, (C, H, W) float32 in [0, 1]; of a volume (C, D, H, W)."""
         raise NotImplementedError
 
     def mask(self, case: str, modality: str) -> np.ndarray:
-        """The reference outline of one case, (H, W) bool; all False where there is none."""
+        """The reference outline of one case, (H, W) or (D, H, W) bool; all False where there is none."""
         raise NotImplementedError
 
     def planted(self, case: str) -> str:

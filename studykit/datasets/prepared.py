@@ -17,7 +17,10 @@ from studykit.datasets.record import Record
 
 
 class Prepared:
-    """Batches of a data set, with the record written as `record` says."""
+    """Batches of a data set, with the record written as `record` says.
+
+    In a batch, images are (B, C, H, W) with masks (B, H, W), volumes (B, C, D, H, W) with masks (B, D, H, W).
+    """
 
     def __init__(self, dataset: Dataset, record: Record):
         self.dataset, self.record = dataset, record

@@ -19,9 +19,9 @@ SIZES = "image 3x128x128 or volume 1x12x192x192, record of 7 columns, one binary
 
 
 def overview() -> pd.DataFrame:
-    """One row a model and preset: model, preset, paper, takes, tasks, example, parameters, multiply-adds, shows.
+    """One row a model and preset.
 
-    Parameters and multiply-adds are counted on the first of `EXAMPLES` that suits, at default settings.
+    Columns: model, preset, paper, takes, tasks, example, parameters, multiply-adds, shows. Parameters and multiply-adds are counted on the first of `EXAMPLES` that suits, at default settings.
     """
     rows = []
     for name, cls in FusionModel.catalogue.items():
@@ -48,10 +48,9 @@ def overview() -> pd.DataFrame:
 def size(model: FusionModel) -> tuple[int, int]:
     """Its parameters, and its multiply-adds for one case (convolutions and matrix products)."""
     parameters = sum(p.numel() for p in model.parameters())
-    model = model.eval().to("meta")  # shapes only: nothing is computed
-    inputs = {m.name: torch.empty(1, *m.shape, device="meta") for m in model.schema.modalities}
+    inputs = {m.name: torch.zeros(1, *m.shape) for m in model.schema.modalities}
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.fuse({key: e(inputs[model.sources.get(key, key)]) for key, e in model.encoders.items()})
+        model.eval()(inputs)
     return parameters, counter.get_total_flops() // 2
 
 

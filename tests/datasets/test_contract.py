@@ -8,15 +8,28 @@ from datasets import layouts
 from studykit.catalog import build, spec
 from studykit.datasets import Dataset, Prepared, split
 
+PAIR = {"name": "breast_phantom", "count": 40, "size": 48, "in_image": 1.0, "in_record": 0.0}
+SMALL = {
+    "breast_phantom": {"count": 40, "size": 48},
+    "chest_phantom": {"count": 40, "depth": 8, "size": 32},
+    "unrelated_pair": {"first": PAIR, "second": {**PAIR, "size": 32, "seed": 1}},
+    "xor_phantom": {"count": 40},
+}
+LAYOUTS = {"busi": layouts.busi, "breast_lesions_usg": layouts.breast}
+OTHERS = [
+    {"name": "xor_phantom", "count": 40, "kinds": ["volume", "image"]},
+    {"name": "xor_phantom", "count": 40, "kinds": ["image", "table"]},
+    {"name": "unrelated_pair", "first": {"name": "chest_phantom", **SMALL["chest_phantom"]}, "second": PAIR},
+]
 
-@pytest.fixture(params=sorted(Dataset.catalogue))
+
+@pytest.fixture(params=[*sorted(Dataset.catalogue), *OTHERS], ids=lambda p: p if isinstance(p, str) else None)
 def dataset(request, tmp_path):
-    small = {"breast_phantom": {"count": 40, "size": 48}}
-    makers = {"busi": layouts.busi, "breast_lesions_usg": layouts.breast}
-    settings = small.get(request.param, {})
-    if request.param in makers:
-        settings["folder"] = str(makers[request.param](tmp_path / "d"))
-    return build(Dataset, {"name": request.param, **settings})
+    named = {"name": request.param} if isinstance(request.param, str) else request.param
+    settings = {**SMALL.get(named["name"], {}), **named}
+    if named["name"] in LAYOUTS:
+        settings["folder"] = str(LAYOUTS[named["name"]](tmp_path / "d"))
+    return build(Dataset, settings)
 
 
 def test_the_case_table(dataset):
@@ -32,6 +45,7 @@ def test_the_case_table(dataset):
 def test_pictures_and_masks_fit_the_schema(dataset):
     for case in dataset.cases.index[:4]:
         for modality in dataset.pictures:
+            assert len(modality.shape) == {"image": 3, "volume": 4}[modality.kind]
             values = dataset.picture(case, modality.name)
             assert values.shape == modality.shape and values.dtype == np.float32
             assert 0 <= values.min() < values.max() <= 1
@@ -57,7 +71,8 @@ def test_a_batch_gives_what_its_single_cases_give(dataset):
             assert values[position].shape == prepared.schema.modality(name).shape
         for name, values in batch.targets.items():
             assert torch.equal(values[position : position + 1], one.targets[name])
-        assert torch.equal(batch.masks["image"][position], one.masks["image"][0])
+        for name, values in batch.masks.items():
+            assert torch.equal(values[position], one.masks[name][0])
 
 
 def test_masks_follow_their_picture_by_name_whatever_the_order(dataset):
@@ -66,8 +81,9 @@ def test_masks_follow_their_picture_by_name_whatever_the_order(dataset):
     prepared = Prepared.fit(dataset, ids[:10])
     straight, shuffled = prepared.load(ids), prepared.load(mixed)
     at = [ids.index(case) for case in mixed]
-    assert torch.equal(straight.masks["image"][at], shuffled.masks["image"])
-    assert torch.equal(straight.inputs["image"][at], shuffled.inputs["image"])
+    for name in straight.masks:
+        assert torch.equal(straight.masks[name][at], shuffled.masks[name])
+        assert torch.equal(straight.inputs[name][at], shuffled.inputs[name])
 
 
 def test_folds_keep_patients_together_and_classes_balanced(dataset):
