@@ -2,7 +2,7 @@
 
 from studykit.case import Schema
 from studykit.models.concat import SideBySide
-from studykit.models.encoders import Columns, Encoder, Residual3D, Timm
+from studykit.models.encoders import Columns, Encoder, Residual, Timm
 
 
 class Alone(SideBySide, name="alone"):
@@ -14,7 +14,7 @@ class Alone(SideBySide, name="alone"):
         *,
         modality: str = "image",
         image: Encoder = Timm(),
-        volume: Encoder = Residual3D(),
+        volume: Encoder = Residual(),
         table: Encoder = Columns(),
         hidden: int = 0,
         dropout: float = 0.5,

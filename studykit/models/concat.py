@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from studykit.case import Modality, Schema
-from studykit.models.encoders import Columns, Encoder, Residual3D, Timm, encoders_of
+from studykit.models.encoders import Columns, Encoder, Residual, Timm, encoders_of
 from studykit.models.fusion import FusionModel
 from studykit.models.norm import BatchNorm
 
@@ -53,7 +53,7 @@ class Concat(SideBySide, name="concat"):
         schema: Schema,
         *,
         image: Encoder = Timm(),
-        volume: Encoder = Residual3D(),
+        volume: Encoder = Residual(),
         table: Encoder = Columns(),
         hidden: int = 0,
         dropout: float = 0.5,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from studykit.case import Schema
-from studykit.models.encoders import Columns, Encoder, Residual3D, Timm
+from studykit.models.encoders import Columns, Encoder, Residual, Timm
 from studykit.models.film import Modulated
 from studykit.models.fusion import pooled
 
@@ -28,7 +28,7 @@ class DAFT(Modulated, name="daft"):
         schema: Schema,
         *,
         image: Encoder = Timm(),
-        volume: Encoder = Residual3D(),
+        volume: Encoder = Residual(),
         table: Encoder = Columns(),
         width: int = 64,
         dropout: float = 0.25,

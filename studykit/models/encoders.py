@@ -25,7 +25,7 @@ class Encoder(Named):
     The module has `width` (how many numbers it gives a case) and takes (B, *shape).
     """
 
-    suits: str  # the kind of modality
+    suits: tuple[str, ...]  # the kinds of modality
 
     def __call__(self, modality: Modality) -> nn.Module:
         """The module for this modality."""
@@ -46,7 +46,7 @@ class Timm(Encoder, name="timm"):
     weights: str = "package"
     frozen: bool = True
     stages: tuple[int, ...] = (1, 2, 3)
-    suits = "image"
+    suits = ("image",)
 
     def __call__(self, modality: Modality) -> "TimmEncoder":  # noqa: D102
         return TimmEncoder(modality.shape, **asdict(self))
@@ -162,30 +162,29 @@ class Normalise(nn.Module):
 
 
 @dataclass(frozen=True)
-class Residual3D(Encoder, name="residual_3d"):
-    """A small 3D residual network for volumes, learned from scratch; one block a width.
+class Residual(Encoder, name="residual"):
+    """A small residual network for pictures or volumes, learned from scratch; one block a width.
 
-    widths: channels of the stages. The first halves height and width, each later one all of space.
+    widths: channels of the stages. Each halves the picture; the first leaves a volume's slices as they are.
     """
 
     widths: tuple[int, ...] = (16, 32, 64)
-    suits = "volume"
+    suits = "image", "volume"
 
-    def __call__(self, modality: Modality) -> "Residual3DEncoder":  # noqa: D102
-        return Residual3DEncoder(modality.shape[0], self.widths)
+    def __call__(self, modality: Modality) -> "ResidualEncoder":  # noqa: D102
+        return ResidualEncoder(modality.shape[0], self.widths, len(modality.shape) - 1)
 
 
-class Residual3DEncoder(MapEncoder):
-    """See `Residual3D`. Input (B, C, D, H, W); a map of each stage."""
+class ResidualEncoder(MapEncoder):
+    """See `Residual`. Input (B, C, *space); a map of each stage."""
 
-    def __init__(self, channels, widths):
+    def __init__(self, channels, widths, dims):
         super().__init__()
         self.channels = tuple(widths)
         before = (channels, *widths[:-1])
-        strides = ((1, 2, 2), *[(2, 2, 2)] * (len(widths) - 1))
-        self.stages = nn.ModuleList(
-            _Residual3D(*shape) for shape in zip(before, widths, strides, strict=True)
-        )
+        strides = ((1, 2, 2) if dims == 3 else 2, *[2] * (len(widths) - 1))
+        shapes = zip(before, widths, strides, strict=True)
+        self.stages = nn.ModuleList(_Residual(*shape, dims) for shape in shapes)
 
     def maps(self, x: Tensor) -> list[Tensor]:  # noqa: D102
         found = []
@@ -195,19 +194,20 @@ class Residual3DEncoder(MapEncoder):
         return [*found[:-1], self.tap(x)]
 
 
-class _Residual3D(nn.Module):
+class _Residual(nn.Module):
     """relu(bn(conv(relu(bn(conv x)))) + bn(conv1 x))."""
 
-    def __init__(self, channels, width, stride):
+    def __init__(self, channels, width, stride, dims):
         super().__init__()
+        conv = nn.Conv3d if dims == 3 else nn.Conv2d
         self.body = nn.Sequential(
-            nn.Conv3d(channels, width, 3, stride, 1, bias=False),
+            conv(channels, width, 3, stride, 1, bias=False),
             BatchNorm(width),
             nn.ReLU(),
-            nn.Conv3d(width, width, 3, 1, 1, bias=False),
+            conv(width, width, 3, 1, 1, bias=False),
             BatchNorm(width),
         )
-        self.shortcut = nn.Sequential(nn.Conv3d(channels, width, 1, stride, bias=False), BatchNorm(width))
+        self.shortcut = nn.Sequential(conv(channels, width, 1, stride, bias=False), BatchNorm(width))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x) + self.shortcut(x))
@@ -221,7 +221,7 @@ class Columns(Encoder, name="columns"):
     """
 
     width: int = 64
-    suits = "table"
+    suits = ("table",)
 
     def __call__(self, modality: Modality) -> "ColumnsEncoder":  # noqa: D102
         return ColumnsEncoder(modality.shape[0], self.width)
@@ -243,6 +243,12 @@ class ColumnsEncoder(nn.Module):
 def encoders_of(
     modalities: Iterable[Modality], image: Encoder, volume: Encoder, table: Encoder
 ) -> nn.ModuleDict:
-    """{modality: its encoder}, by kind."""
+    """{modality: its encoder}, by kind; InputError for an encoder that does not suit its kind."""
     makers = {"image": image, "volume": volume, "table": table}
+    for kind, maker in makers.items():
+        if kind not in maker.suits:
+            fitting = [name for name, cls in Encoder.catalogue.items() if kind in cls.suits]
+            raise InputError(
+                f"The encoder '{maker.name}' does not take a {kind}; choose {' or '.join(fitting)}."
+            )
     return nn.ModuleDict({m.name: makers[m.kind](m) for m in modalities})

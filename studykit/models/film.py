@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from studykit.case import Schema
-from studykit.models.encoders import Columns, Encoder, LastMap, Residual3D, Timm, encoders_of
+from studykit.models.encoders import Columns, Encoder, LastMap, Residual, Timm, encoders_of
 from studykit.models.fusion import FusionModel, pooled
 from studykit.models.norm import BatchNorm
 from studykit.models.taps import Tap
@@ -86,7 +86,7 @@ class FiLM(Modulated, name="film"):
         schema: Schema,
         *,
         image: Encoder = Timm(),
-        volume: Encoder = Residual3D(),
+        volume: Encoder = Residual(),
         table: Encoder = Columns(),
         width: int = 64,
         dropout: float = 0.25,

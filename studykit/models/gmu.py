@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from studykit.case import Schema
-from studykit.models.encoders import Columns, Encoder, Residual3D, Timm, encoders_of
+from studykit.models.encoders import Columns, Encoder, Residual, Timm, encoders_of
 from studykit.models.fusion import FusionModel, present
 from studykit.models.norm import BatchNorm
 from studykit.models.taps import Tap
@@ -33,7 +33,7 @@ class GMU(FusionModel, name="gmu"):
         schema: Schema,
         *,
         image: Encoder = Timm(),
-        volume: Encoder = Residual3D(),
+        volume: Encoder = Residual(),
         table: Encoder = Columns(),
         width: int = 64,
         dropout: float = 0.25,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from studykit.case import Schema
-from studykit.models.encoders import Columns, Encoder, Residual3D, Timm, encoders_of
+from studykit.models.encoders import Columns, Encoder, Residual, Timm, encoders_of
 from studykit.models.fusion import FusionModel, Head, present
 from studykit.models.norm import BatchNorm
 
@@ -26,7 +26,7 @@ class Late(FusionModel, name="late"):
         schema: Schema,
         *,
         image: Encoder = Timm(),
-        volume: Encoder = Residual3D(),
+        volume: Encoder = Residual(),
         table: Encoder = Columns(),
         dropout: float = 0.5,
     ):

@@ -21,7 +21,8 @@ SIZES = "image 3x128x128 or volume 1x12x192x192, record of 7 columns, one binary
 def overview() -> pd.DataFrame:
     """One row a model and preset.
 
-    Columns: model, preset, paper, takes, tasks, example, parameters, multiply-adds, shows. Parameters and multiply-adds are counted on the first of `EXAMPLES` that suits, at default settings.
+    Columns: model, preset, paper, takes, tasks, example, parameters, multiply-adds, shows. Parameters and
+    multiply-adds are counted on the first of `EXAMPLES` that suits, at default settings.
     """
     rows = []
     for name, cls in FusionModel.catalogue.items():

@@ -30,7 +30,7 @@ SMALL = {
     "image": {
         "name": "timm", "architecture": "resnet10t", "weights": "scratch", "frozen": False, "stages": [1, 2],
     },
-    "volume": {"name": "residual_3d", "widths": [4, 8]},
+    "volume": {"name": "residual", "widths": [4, 8]},
     "backbone": {"": "resnet10t"},
     "local_widths": [4, 8, 8, 16],
     "receptive_field": 9,
