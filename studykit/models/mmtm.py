@@ -24,7 +24,7 @@ class TransferModule(nn.Module):
 
     def __init__(self, channels: tuple[int, ...], ratio: int = 4):
         super().__init__()
-        joint = max(1, sum(channels) // ratio)
+        joint = max(8, sum(channels) // ratio)
         self.squeeze = nn.Linear(sum(channels), joint)
         self.excite = nn.ModuleList(nn.Linear(joint, c) for c in channels)
         self.taps = nn.ModuleList(
