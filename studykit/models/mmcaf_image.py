@@ -62,6 +62,8 @@ class ChannelAttention3d(nn.Module):
         hidden = max(1, in_channels // ratio)
         self.fc1 = nn.Conv3d(in_channels, hidden, 1, bias=False)
         self.fc2 = nn.Conv3d(hidden, in_channels, 1, bias=False)
+        # Maps come from a ReLU: weights above 0 start every unit alive, and there may be only one.
+        nn.init.uniform_(self.fc1.weight, 0.0, in_channels**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         """The average and the maximum over space through the same two layers, summed."""
