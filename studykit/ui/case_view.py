@@ -1,13 +1,18 @@
-"""One case: what the model saw, where its map points, what the record added, how sure each model is."""
+"""One case: what the model saw, where its map points, what the record added, how sure each model is.
+
+Of a volume one slice is shown; one slider moves through all volumes of the case, whatever their depth.
+"""
 
 from functools import partial
 
 import holoviews as hv
 import numpy as np
+import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 import param
 
+from studykit.case import Task
 from studykit.catalog import build
 from studykit.draw import class_probabilities, column_effects, heat, outline, picture
 from studykit.explain import Explainer, Explanation
@@ -30,61 +35,112 @@ class CaseView(pn.viewable.Viewer):
 
     session = param.ClassSelector(class_=Session)
     opacity = param.Number(default=0.7, bounds=(0, 1), step=0.05)
-    _pictures = param.List(doc="the image modalities, in order")
+    slice = param.Integer(default=1, bounds=(1, 2), doc="of the deepest volume, counted from 1")
+    _pictures = param.List(doc="name and kind of the image and volume modalities, in order")
+    _volumes = param.Dict(default={}, doc="how many slices each volume has, by name")
+    _seen = param.Tuple(default=("", "", "", 0), doc="what volumes follow: `shown`, and the slice")
 
     def __init__(self, session: Session, **params):
+        self._opened = None  # the data set and the case whose slice the slider stands at
         super().__init__(session=session, **params)
         self._lay_out()
 
     @param.depends("session.shown", watch=True)
     def _lay_out(self) -> None:
-        self._pictures = [m.name for m in self.session.run.prepared.dataset.pictures]
+        dataset = self.session.run.prepared.dataset
+        self._volumes = {m.name: m.shape[1] for m in dataset.pictures if m.kind == "volume"}
+        self._pictures = [(m.name, m.kind) for m in dataset.pictures]
+        before, self._opened = self._opened, (dataset, self.session.case)
+        if self._volumes and before != self._opened:  # another method keeps the slice
+            self.param["slice"].bounds = (1, max(2, *self._volumes.values()))
+            self.slice = self._first_slice()
+        self._look()
+
+    @param.depends("slice", watch=True)
+    def _look(self) -> None:
+        self._seen = (*self.session.shown, self.slice)
+
+    def _first_slice(self) -> int:
+        """Where most of the first outlined volume's finding is, else the middle."""
+        for name, depth in self._volumes.items():
+            area = self.session.scan(name)[1].sum(axis=(1, 2))  # (D,)
+            if area.any():
+                return 1 + round(int(area.argmax()) * self._step(depth))
+        return (max(self._volumes.values()) + 1) // 2
+
+    def _step(self, depth: int) -> float:
+        """How many steps of the slider one slice of a volume with `depth` slices takes."""
+        return (self.param["slice"].bounds[1] - 1) / max(1, depth - 1)
 
     @param.depends("session.shown")
     def heading(self) -> str:
         """Whose case it is and what is known of it."""
         session = self.session
         row = session.cases.set_index("id").loc[session.case]
-        known = row["label"] if isinstance(row["label"], str) else "not labelled"
-        said = f"predicted **{row['predicted']}**" + (" (wrong)" if row["wrong"] else "")
         planted = session.run.prepared.dataset.planted(session.case)
-        parts = [f"label **{known}**", said, f"group {row['group']}", f"held out in fold {row['fold']}"]
+        parts = [*self._answers(), f"group {row['group']}", f"held out in fold {row['fold']}"]
         truth = f"\n\nPlanted truth: {planted}" if planted else ""
         return f"### {session.case}\n{' · '.join(parts)}{truth}"
+
+    def _answers(self) -> list[str]:
+        """What is known and what is predicted, task by task."""
+        run, parts = self.session.run, []
+        row = run.predictions.set_index("id").loc[self.session.case]
+        for task in run.schema.tasks:
+            known = row[task.name] if not pd.isna(row[task.name]) else "not labelled"
+            name = "label" if len(run.schema.tasks) == 1 else task.name
+            parts.append(f"{name} **{known}**")
+            said = row.get(f"{task.name}.predicted")
+            if said is not None:
+                wrong = " (wrong)" if known not in (said, "not labelled") else ""
+                parts.append(f"predicted **{said}**{wrong}")
+        return parts
 
     @param.depends("_pictures")
     def scans(self) -> hv.Layout:
         """Each picture with its outline, and again under the map; the zoom outlasts a new case."""
         views = []
-        for name in self._pictures:
+        for name, kind in self._pictures:
+            followed = self.param._seen if kind == "volume" else self.session.param.shown
             for mapped in (False, True):
-                scan = pn.bind(partial(self._scan, name, mapped), self.session.param.shown)
-                views.append(hv.DynamicMap(scan))
-        return hv.Layout(views).cols(2).opts(toolbar="left", shared_axes=True)
+                views.append(hv.DynamicMap(pn.bind(partial(self._scan, name, mapped), followed)))
+        layout = hv.Layout().opts(toolbar="left", shared_axes=True)  # empty, else every frame is styled anew
+        layout.update(hv.Layout(views))
+        return layout.cols(2)
 
-    def _scan(self, modality: str, mapped: bool, shown: tuple[str, str, str]) -> hv.Overlay:
-        session, (*_, method) = self.session, shown
+    def _scan(self, modality: str, mapped: bool, _) -> hv.Overlay:
+        session, at, where = self.session, ..., ""
         explanation, (values, mask) = session.explanation, session.scan(modality)
+        if modality in self._volumes:
+            depth = len(mask)
+            at = min(round((self.slice - 1) / self._step(depth)), depth - 1)
+            values, mask, where = values[:, at], mask[at], f", slice {at + 1} of {depth}"
         base, line = picture(values), outline(mask)
         if not mapped:
-            return (base * line).opts(title=f"{modality} and reference outline")
+            return (base * line).opts(title=f"{modality} and reference outline{where}")
         if explanation is None or modality not in explanation.maps:
-            over = heat(np.zeros(values.shape[1:]), False, 1.0, self.opacity)
+            over = heat(np.zeros(mask.shape), False, 1.0, self.opacity)
             return (base * over * line).opts(title=f"no map of the {modality}")
         over = heat(
-            explanation.maps[modality][0].sum(axis=0),  # (C, H, W) to (H, W)
+            explanation.maps[modality][0].sum(axis=0)[at],  # (C, [D,] H, W) to (H, W)
             explanation.signed[modality],
             session.limit(modality),
             self.opacity,
         )
         unit = build(Explainer, explanation.spec).unit
-        title = f"{title_of(method)} for {self._class(explanation)} ({unit})"
+        title = f"{title_of(session.method)} for {self._class(explanation)} ({unit})"
         return (base * over * line).opts(title=title)
 
     def _class(self, explanation: Explanation) -> str:
         """The class that the maps speak for, as a person reads it."""
-        task = self.session.run.schema.task(explanation.head)
-        return task.classes[int(explanation.targets[0])] if task.classes else task.name
+        return self._named(self.session.task_of(explanation.head), int(explanation.targets[0]))
+
+    def _named(self, task: Task, index: int) -> str:
+        """A class of a task, with the task's name where the model answers several."""
+        if not task.classes:
+            return task.name
+        several = len(self.session.run.schema.tasks) > 1
+        return f"{task.name}: {task.classes[index]}" if several else task.classes[index]
 
     @param.depends("session.shown")
     def note(self) -> str:
@@ -99,14 +155,15 @@ class CaseView(pn.viewable.Viewer):
         explainer = build(Explainer, explanation.spec)
         names = [modality.name for modality in session.run.prepared.dataset.pictures]
         unseen = [name for name in names if name not in explanation.maps]
-        if unseen:
-            return f"This model does not look at the {unseen[0]}, so it has no map."
+        blind = f" This model does not look at the {' or the '.join(unseen)}, so it has no map."
+        if len(unseen) == len(names):
+            return blind.strip()
         signed = any(explanation.signed.values())
         colours = "orange speaks for it, blue against it" if signed else "orange speaks for it"
         off = explanation.checks.get("completeness")
         error = "" if off is None else f" Completeness error in this case: {abs(off[0]):.2f} (logit)."
         same = "Colours end at the same value in every case of the run."
-        return f"{explainer.title}: {explainer.gives}; {colours}. {same}{error}"
+        return f"{explainer.title}: {explainer.gives}; {colours}. {same}{error}{blind if unseen else ''}"
 
     @param.depends("session.shown")
     def record(self) -> pn.viewable.Viewable:
@@ -138,7 +195,7 @@ class CaseView(pn.viewable.Viewer):
                 names.append(f"{name} ←" if name == session.model else name)
                 values.append(float(table.loc[session.case, "p"]))
         task = session.run.schema.tasks[0]
-        label = task.classes[1] if task.kind == "binary" else "the class it predicts"
+        label = self._named(task, 1) if task.kind == "binary" else "the class it predicts"
         return class_probabilities(names, values, label)
 
     def __panel__(self):
@@ -146,10 +203,13 @@ class CaseView(pn.viewable.Viewer):
         scans = pn.pane.HoloViews(self.scans, linked_axes=True)
         slider = pmui.FloatSlider.from_param(self.param.opacity, label="Opacity of the map", width=260)
         slider.jscallback(args={"target": scans}, value=SET_OPACITY)
+        slices = pmui.IntSlider.from_param(
+            self.param["slice"], label="Slice", width=260, visible=self.param._volumes.rx.bool()
+        )
         method = pmui.Select.from_param(self.session.param.method, label="Method", width=260, size="small")
         return pmui.Column(
             pn.pane.Markdown(self.heading, margin=(0, 10)),
-            pmui.Row(method, slider),
+            pmui.FlexBox(method, slider, slices),
             scans,
             pn.pane.Markdown(self.note, margin=(0, 10), max_width=800),
             pmui.FlexBox(self.record, pn.pane.HoloViews(self.probabilities)),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import param
 
+from studykit.case import Task
 from studykit.datasets import Dataset
 from studykit.draw import color_limit
 from studykit.explain import Explainer, Explanation, store
@@ -105,8 +106,16 @@ class Session(param.Parameterized):
         return _explained(run, self.method, self.case, store.stamp(run, self.method))
 
     def scan(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
-        """The chosen case's picture (C, H, W) and reference mask (H, W)."""
+        """The chosen case's picture and reference mask: (C, H, W), (H, W), or (C, D, H, W), (D, H, W)."""
         return _scan(self.run.prepared.dataset, self.case, modality)
+
+    def task_of(self, head: str) -> Task:
+        """The task that a head of the chosen model answers; a head beside the main one has its own name."""
+        run = self.run
+        for task in run.schema.tasks:
+            if task.name == head:
+                return task
+        return _heads(run, store.stamp(run, self.method))[head]
 
     def limit(self, modality: str) -> float:
         """Where the colours of the chosen method's maps, or a record's bars, end: alike for all cases."""
@@ -135,6 +144,11 @@ def _explained(run: Run, method: str, case: str, changed: int) -> Explanation:
 @lru_cache(maxsize=32)
 def _scan(dataset: Dataset, case: str, modality: str) -> tuple[np.ndarray, np.ndarray]:
     return dataset.picture(case, modality), dataset.mask(case, modality)
+
+
+@lru_cache(maxsize=64)
+def _heads(run: Run, changed: int) -> dict[str, Task]:
+    return {head.name: head.task for head in run.model().heads}
 
 
 @lru_cache(maxsize=64)

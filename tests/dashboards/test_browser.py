@@ -35,6 +35,11 @@ def settled(page):
     raise AssertionError("the page never stood still")
 
 
+def says(name, value):
+    """What an address must answer: that it names this model, case or method."""
+    return lambda url: parse_qs(urlparse(url).query).get(name) == [value]
+
+
 def test_the_cases_page(served, browser_page, runs, run, request):
     page, strangers, errors = browser_page, [], []
     address = served(runs)
@@ -56,6 +61,7 @@ def test_the_cases_page(served, browser_page, runs, run, request):
     page.locator("canvas").first.wait_for()
     first = settled(page)
     assert first.std() > 20, "the page is blank"
+    assert not page.get_by_label("Slice").is_visible(), "pictures have no slices"
     screenshots = request.config.getoption("--screenshots")
 
     cases = run.prepared.dataset.cases.loc[run.test_ids[1:12]]
@@ -64,14 +70,14 @@ def test_the_cases_page(served, browser_page, runs, run, request):
     page.get_by_role("heading", name=chosen).wait_for()
     second = settled(page)
     assert changed(first, second) > 0.05, "another case is another picture"
-    assert parse_qs(urlparse(page.url).query)["case"] == [chosen]
+    page.wait_for_url(says("case", chosen))
 
     page.get_by_label("Method").click()
     page.get_by_role("menuitem", name="Grad-CAM").click()
     page.get_by_text("Grad-CAM: where").wait_for()
     third = settled(page)
     assert changed(second, third) > 0.02, "another method is another map"
-    assert parse_qs(urlparse(page.url).query)["method"] == ["grad_cam"]
+    page.wait_for_url(says("method", "grad_cam"))
 
     page.get_by_label("Method").click()
     page.get_by_role("menuitem", name="Integrated gradients").click()
@@ -97,6 +103,33 @@ def test_the_cases_page(served, browser_page, runs, run, request):
     page.get_by_text("asks for the method 'grad_cam', which is not here").wait_for()
     page.get_by_text("This model does not look at the image").wait_for()
     assert not strangers and not errors
+
+
+def test_the_slices_of_a_volume(served, browser_page, volumes):
+    page = browser_page
+    page.goto(f"{served(volumes)}/cases?model=chest")
+    page.get_by_text("Planted truth").wait_for(timeout=60_000)
+    page.locator("canvas").first.wait_for()
+    slider = page.get_by_label("Slice")
+    start, first = int(slider.input_value()), settled(page)
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    second = settled(page)
+    assert int(slider.input_value()) == start - 2
+    left, right = np.s_[200:520, :400], np.s_[200:520, 430:]
+    for side in (left, right):
+        assert changed(first[side], second[side]) > 0.02, "another slice is another picture and another map"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert changed(first[left], settled(page)[left]) < 0.01, "and back"
+    rows = page.locator(".tabulator-row")
+    slider.focus()
+    page.keyboard.press("Home")
+    settled(page)
+    rows.nth(1).click()
+    settled(page)
+    assert int(slider.input_value()) > 1, "a new case opens where its finding is"
 
 
 @pytest.mark.real_data

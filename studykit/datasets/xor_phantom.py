@@ -1,0 +1,119 @@
+"""Two modalities of which each alone says nothing and both together say everything.
+
+Each modality carries one bit, thrown like a fair coin: a bright or a dark blob somewhere in a speckled
+picture or volume, or a marker above or below zero in a record. The label is "different" where the bits
+differ (first XOR second). A model that cannot mix its modalities stays at chance, and so does one whose
+second modality is exchanged between cases.
+
+These are phantoms: no number measured on them says anything about patients.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy.ndimage import gaussian_filter
+
+from studykit.case import Modality, Task
+from studykit.catalog import InputError
+from studykit.datasets.dataset import Dataset
+from studykit.datasets.planted_cohort import WARNING
+
+GRAY = 0.5  # the background: what stands for a picture that shows nothing
+KINDS = (("image", "volume"), ("image", "volume", "table"))
+
+
+@dataclass(frozen=True)
+class XorPhantom(Dataset, name="xor_phantom"):
+    """The four pairs of bits are equally frequent where `count` is a multiple of four.
+
+    size: a picture's side in pixels; a volume has a quarter as many slices. kinds: what the first and the
+    second modality are; pictures are named "first" and "second", a table is the record, whose column
+    Marker carries the bit.
+    """
+
+    count: int = 4000
+    size: int = 32
+    kinds: tuple[str, ...] = ("image", "image")
+    seed: int = 0
+
+    card = (
+        "Exclusive-or phantom drawn by studykit (no source, no licence, no patients). "
+        "Where and how large a blob is, the speckle, age and side are drawn alike for both classes."
+    )
+    simulated = True
+    tasks = (Task("label", "binary", ("same", "different")),)
+    evidence_columns = ("Marker",)
+
+    def __post_init__(self):
+        if len(self.kinds) != 2 or any(k not in known for k, known in zip(self.kinds, KINDS, strict=True)):
+            raise InputError(
+                f"'kinds' of xor_phantom is a pair, image or volume and then image, volume or table, "
+                f"not {list(self.kinds)}."
+            )
+        if self.count < 20 or self.size < 16:
+            raise InputError("An exclusive-or phantom has at least 20 cases of 16 pixels or more.")
+
+    @property
+    def pictures(self) -> tuple[Modality, ...]:  # noqa: D102
+        shapes = {"image": (1, self.size, self.size), "volume": (1, self.size // 4, self.size, self.size)}
+        pairs = zip(("first", "second"), self.kinds, strict=True)
+        return tuple(Modality(n, kind, shapes[kind], absent=GRAY) for n, kind in pairs if kind in shapes)
+
+    @property
+    def record(self) -> tuple[str, ...]:  # noqa: D102
+        return ("Marker", "Age", "Side") if "table" in self.kinds else ()
+
+    @cached_property
+    def cases(self) -> pd.DataFrame:
+        """Besides the contract's columns: `first_bit` and `second_bit`, 0 or 1."""
+        ids = pd.Index([f"xor-{case:04d}" for case in range(self.count)], name="id")
+        first, second = self._bits.T
+        words = np.array(self.tasks[0].classes)
+        rows = pd.DataFrame(
+            {"group": ids, "label": words[first ^ second], "first_bit": first, "second_bit": second},
+            index=ids,
+        )
+        if self.record:
+            draw = np.random.default_rng([self.seed, 2])
+            rows["Marker"] = (2 * second - 1) * draw.uniform(0.8, 1.2, self.count).round(3)
+            rows["Age"] = draw.normal(55, 12, self.count).clip(18, 95).round()
+            rows["Side"] = draw.choice(["left", "right"], self.count)
+        return rows
+
+    @cached_property
+    def _bits(self) -> np.ndarray:
+        """(cases, 2), the four pairs in random order."""
+        pairs = np.random.default_rng([self.seed, 1]).permutation(np.arange(self.count) % 4)
+        return np.stack([pairs // 2, pairs % 2], axis=1)
+
+    def planted(self, case: str) -> str:  # noqa: D102
+        row = self.cases.loc[case]
+        return f"{row['label']}: the first bit is {row['first_bit']}, the second {row['second_bit']}"
+
+    def notes(self) -> list[str]:  # noqa: D102
+        return [WARNING]
+
+    def picture(self, case: str, modality: str = "first") -> np.ndarray:  # noqa: D102
+        blob, bit, draw = self._blob(case, modality)
+        speckle = gaussian_filter(draw.normal(0, 0.2, blob.shape), 0.6)
+        picture = GRAY + speckle + (0.35 if bit else -0.35) * blob
+        return np.clip(picture, 0, 1).astype(np.float32)[None]
+
+    def mask(self, case: str, modality: str = "first") -> np.ndarray:
+        """Where the blob has at least half its height."""
+        return self._blob(case, modality)[0] >= 0.5
+
+    def _blob(self, case: str, modality: str) -> tuple[np.ndarray, int, np.random.Generator]:
+        """The blob, 1 in its middle ([D,] H, W), its bit, and the generator that draws the rest."""
+        at = ("first", "second").index(modality)
+        position = self.cases.index.get_loc(case)
+        draw = np.random.default_rng([self.seed, 3 + at, position])
+        space, width = self.pictures[at].shape[1:], draw.uniform(0.11, 0.16)
+        blob = np.ones(())
+        for count in space:
+            away = (np.arange(count) + 0.5) / count - draw.uniform(0.3, 0.7)
+            line = np.exp(-0.5 * (away / width) ** 2)
+            blob = blob[..., None] * line  # axis by axis to ([D,] H, W)
+        return blob, self._bits[position, at], draw
