@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ OWN = {"name": "drifa", "widths": [64, 128, 256], "depths": [1, 1, 1]}
 MODELS = {
     "drifa, faithful": ({**OWN, "preset": "faithful"}, PAIR),
     "drifa, repaired": (OWN, PAIR),
-    "drifa, repaired, light": ({**OWN, "squeeze": 8}, PAIR),
+    "drifa, repaired, light": ({**OWN, "squeeze": 8, "mfa": "stage"}, PAIR),
     "mmtm": ({**OWN, "name": "mmtm"}, PAIR),
     "attention_gate, faithful": ({**GATE, "preset": "faithful"}, PAIR),
     "attention_gate, repaired": (GATE, PAIR),
@@ -147,8 +148,8 @@ def peak(name, bare=False):
 
 def status(key):
     """Kilobytes of this process."""
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith(key))
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
 def main():

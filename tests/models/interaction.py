@@ -38,7 +38,7 @@ MIXING = {
     "cross_attention": ({"name": "cross_attention", "image": SMALL, "width": 16}, IMAGES, 8),
     "mmtm": ({"name": "mmtm", **OWN}, IMAGES, 8),
     "drifa, repaired": ({"name": "drifa", **OWN}, IMAGES, 10),
-    "drifa, repaired, light": ({"name": "drifa", "squeeze": 4, **OWN}, IMAGES, 10),
+    "drifa, repaired, light": ({"name": "drifa", "squeeze": 4, "mfa": "stage", **OWN}, IMAGES, 10),
     "attention_gate, repaired": (GATE, IMAGES, 10),
     "mmcaf, repaired": ({"name": "mmcaf", "widths": [8, 16, 32]}, VOLUME, 10),
 }
