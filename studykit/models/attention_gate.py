@@ -206,7 +206,7 @@ class AttentionGateFusion(FusionModel, name="attention_gate"):
     global, the local and the fusion head.
     """
 
-    paper = "Abbaspour Onari et al. 2025"
+    paper = "Abbaspour Onari et al. 2025 (arXiv)"
     shows = "how much each place of the global map counts, as the local network asks"
 
     def __init__(
@@ -271,6 +271,10 @@ class AttentionGateFusion(FusionModel, name="attention_gate"):
             f"The model {cls.name} takes one or two pictures, both images or both volumes, and the data set "
             f"has {there}; choose a data set with them, or the model 'concat'."
         )
+
+    @classmethod
+    def takes(cls) -> str:  # noqa: D102
+        return "one or two images (or volumes), and tables"
 
     def fuse(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:  # noqa: D102
         whole, close = features[self.whole], features[self.close]  # (B, C, *S), (B, C', *S')

@@ -223,7 +223,7 @@ class DRIFANet(Streams, name="drifa"):
     """
 
     paper = "Dhar et al. 2025 (WACV)"
-    shows = "which channels each gate lets pass, by stage and modality (no place in the picture)"
+    shows = "which channels each gate lets pass, by stage and modality; no place"
 
     def __init__(
         self,
@@ -262,10 +262,18 @@ class DRIFANet(Streams, name="drifa"):
         super().__init__(schema, stages, exchanges, dropout)
         if preset == "faithful" and backbone == "own":
             self.apply(_glorot)
-        if gate == "random":
-            for module in self.modules():
-                if isinstance(module, ChannelGate):
-                    module.requires_grad_(False)
+        self.frozen_gates = gate == "random"
+        for module in self.modules() if self.frozen_gates else ():
+            if isinstance(module, ChannelGate):
+                module.requires_grad_(False)
+                module.global_scale.fill_(1.0), module.local_scale.fill_(1.0)  # else repaired gates are 1
+
+    def dead_parameters(self) -> tuple[str, ...]:
+        """Those of gates that stay at their random start."""
+        if not self.frozen_gates:
+            return ()
+        gates = {name: m for name, m in self.named_modules() if isinstance(m, ChannelGate)}
+        return tuple(f"{gate}.{name}" for gate, m in gates.items() for name, _ in m.named_parameters())
 
     @staticmethod
     def _part(part, k, made, own, dropout, layout, gated) -> nn.Sequential:

@@ -119,6 +119,11 @@ class FusionModel(Named, nn.Module):
         found = self.encoders.items()
         return {name: e.tap for name, e in found if hasattr(e, "tap") and name not in self.sources}
 
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that a person should read before training or reading this very model."""
+        return []
+
     def dead_parameters(self) -> tuple[str, ...]:
         """Parameters that no training can move, by the published design."""
         return ()

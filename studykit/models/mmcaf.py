@@ -216,7 +216,7 @@ class MMCAF(FusionModel, name="mmcaf"):
     drop_maps: of the backbone's maps. places: the image tokens' grid (D, H, W); columns: the table tokens.
     """
 
-    paper = "Yu et al., MMCAF-Net, MICCAI 2025"
+    paper = "Yu et al. 2025 (MICCAI)"
     shows = "which places of the scan and which columns of the record ask for each other"
     kinds = ("volume", "table")
     least = 2

@@ -50,7 +50,7 @@ class MMTM(Streams, name="mmtm"):
     """
 
     paper = "Joze et al. 2020 (CVPR)"
-    shows = "which channels each modality's gate lets pass, by stage (no place in the picture)"
+    shows = "which channels each modality's gate lets pass, by stage; no place"
 
     def __init__(
         self,

@@ -150,12 +150,11 @@ def _dataset(spec: str, fingerprint: str) -> Dataset:
 
 
 def _without_download(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The model's spec with every encoder started from scratch: its weights are in the run folder."""
-    changed = dict(model)
-    for key, value in changed.items():
-        if isinstance(value, Mapping) and "weights" in value:
-            changed[key] = {**value, "weights": "scratch"}
-    return changed
+    """The model's spec with every network started from scratch: its weights are in the run folder."""
+    changed = {
+        key: _without_download(value) if isinstance(value, Mapping) else value for key, value in model.items()
+    }
+    return {**changed, "weights": "scratch"} if "weights" in changed else changed
 
 
 def find_runs(folder: Path) -> list[Run]:

@@ -67,6 +67,8 @@ def _train_fold(
     prepared = Prepared.fit(dataset, ids["train"])
     torch.manual_seed(recipe.seed)
     model = build(FusionModel, recipe.model, prepared.schema).to(device())
+    for sentence in model.notes:
+        tell(sentence)
     bar = partial(tqdm, leave=False, disable=None)
     label = f"{recipe.name} {fold + 1}/{recipe.folds}"
     batch = prepared.load(list(parts.index), watch=partial(bar, desc=f"{label} reading cases"))

@@ -21,6 +21,7 @@ GATE = {
     "name": "attention_gate", "backbone": "test_resnet", "receptive_field": 17,
     "local_widths": [8, 16, 16, 32], "loss_weights": [0.05, 0.05, 0.9],
 }  # fmt: skip
+SCAN = {"name": "mmcaf", "widths": [4, 8, 16], "dropout": 0.1, "drop_maps": 0.0}
 IMAGES, VOLUME = ("image", "image"), ("volume", "table")
 TRAINING = {"rate": 3e-3, "batch": 100, "encoder_rate": 1.0, "augment": False}
 SLOWLY = {"rate": 2e-3, "batch": 50, "augment": True}
@@ -44,7 +45,7 @@ MIXING = {
         {"name": "drifa", "squeeze": 4, "mfa": "stage", **OWN}, IMAGES, {"epochs": 10},
     ),
     "attention_gate, repaired": (GATE, IMAGES, {"epochs": 12, **SLOWLY}),
-    "mmcaf, repaired": ({"name": "mmcaf", "widths": [8, 16, 32]}, VOLUME, {"epochs": 4}),
+    "mmcaf, repaired": (SCAN, VOLUME, {"epochs": 5, "batch": 50}),
 }  # fmt: skip
 FAITHFUL = {
     "drifa, faithful": ({"name": "drifa", "preset": "faithful", **OWN}, IMAGES, {"epochs": 20}),
@@ -59,7 +60,7 @@ FAITHFUL = {
         {**GATE, "gate": "constant"}, IMAGES, {"epochs": 20, **SLOWLY},
     ),
     "mmcaf, faithful": (
-        {"name": "mmcaf", "preset": "faithful", "widths": [8, 16, 32]}, VOLUME, {"epochs": 12},
+        {**SCAN, "preset": "faithful"}, VOLUME, {"epochs": 12, "batch": 50},
     ),
 }  # fmt: skip
 

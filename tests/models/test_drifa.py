@@ -366,6 +366,20 @@ class TestMonteCarloDropout:
         assert not any(m.training for m in model.modules())
 
 
+def test_controls_of_the_gate():
+    frozen = small(gate="random").train()
+    gates = {n for n, m in frozen.named_modules() if type(m) in (MFA, MIFA)}
+    still = {n for n, p in frozen.named_parameters() if not p.requires_grad}
+    assert still and all(any(n.startswith(gate) for gate in gates) for n in still)
+    assert set(frozen.dead_parameters()) == still
+    with watch(frozen) as seen:
+        frozen({name: torch.rand(4, 1, 32, 32) for name in ("first", "second")})
+    assert all(a.std() > 0 for a in seen.values())
+    assert not taps(small(gate="constant"))
+    with pytest.raises(InputError, match="squeeze"):
+        small(squeeze=0)
+
+
 @pytest.mark.parametrize(
     "backbone",
     ["resnet10t", "mobilenetv3_small_050", "convnext_atto", "vit_tiny_patch16_224"],

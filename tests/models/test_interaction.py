@@ -1,6 +1,7 @@
 """What fusion is: the exclusive-or of two modalities can only be learned by a model that mixes them."""
 
 import warnings
+from functools import lru_cache
 
 import pytest
 import torch
@@ -8,20 +9,35 @@ import torch
 from studykit.catalog import build
 from studykit.datasets import Dataset, Prepared
 from studykit.models import FusionModel
-from studykit.training.controls import shuffled
+from studykit.training.controls import controlled, shuffled
 from studykit.training.fit import Training, fit, predicted
-from tests.models.interaction import ADDITIVE, MIXING, scores, trained
+from tests.models.interaction import ADDITIVE, IMAGES, MIXING, cohort, scores, trained
 
 DRIFA = {"name": "drifa", "widths": [16, 32, 64], "depths": [1, 1, 1], "dropout": 0.1}
 warnings.filterwarnings("ignore", message="With tokens='vector'")
 
 
+@lru_cache
+def learned(name):
+    model, kinds, training = MIXING[name]
+    return trained(model, kinds, training)[0]
+
+
 @pytest.mark.parametrize("name", MIXING)
 def test_a_model_that_mixes_learns_it_and_needs_the_right_partner(name):
-    model, kinds, training = MIXING[name]
-    together, exchanged = scores(trained(model, kinds, training)[0], kinds)
+    together, exchanged = scores(learned(name), MIXING[name][1])
     assert together >= 0.95
     assert abs(exchanged - 0.5) <= 0.03
+
+
+@pytest.mark.parametrize("name", ["drifa, repaired", "mmtm"])
+def test_where_only_gates_mix_holding_them_at_their_mean_leaves_nothing(name):
+    model, (_, train, _, test) = learned(name), cohort(IMAGES)
+    table = controlled(model, train, test, resamples=200).query("statistic == 'AUROC'").set_index("group")
+    assert table.loc["model", "estimate"] > 0.97
+    for control in ("first exchanged", "second exchanged", "gates held at their mean"):
+        assert abs(table.loc[control, "estimate"] - 0.5) <= 0.04
+        assert table.loc[f"model minus {control}", "low"] > 0.4
 
 
 @pytest.mark.parametrize("name", ADDITIVE)
