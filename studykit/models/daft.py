@@ -12,28 +12,14 @@ Departures from the paper: as for FiLM; the bottleneck W_1 is a seventh of its i
 import torch
 from torch import Tensor, nn
 
-from studykit.case import Schema
-from studykit.models.encoders import Columns, Encoder, Residual, Timm
-from studykit.models.film import Modulated
+from studykit.models.film import FiLM
 from studykit.models.fusion import pooled
 
 
-class DAFT(Modulated, name="daft"):
-    """Settings: the encoder of each kind (the first picture's last map is used), width, dropout."""
+class DAFT(FiLM, name="daft"):
+    """Settings: as FiLM's."""
 
     paper = "Wolf et al. 2022 (NeuroImage)"
-
-    def __init__(
-        self,
-        schema: Schema,
-        *,
-        image: Encoder = Timm(),
-        volume: Encoder = Residual(),
-        table: Encoder = Columns(),
-        width: int = 64,
-        dropout: float = 0.25,
-    ):
-        super().__init__(schema, image, volume, table, width, dropout)
 
     def generator(self, width: int, others: int) -> nn.Module:  # noqa: D102
         joint = width + others

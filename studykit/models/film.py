@@ -21,14 +21,22 @@ from studykit.models.norm import BatchNorm
 from studykit.models.taps import Tap
 
 
-class Modulated(FusionModel):
-    """A map (B, C, *space) of the first image or volume, modulated by what `scales` makes of a condition."""
+class FiLM(FusionModel, name="film"):
+    """Settings: the encoder of each kind (the first picture's last map is used), width, dropout."""
 
-    least = 2
+    paper = "Perez et al. 2018 (AAAI)"
     shows = "what the other modalities multiply each channel of the picture's map with"
+    least = 2
 
     def __init__(
-        self, schema: Schema, image: Encoder, volume: Encoder, table: Encoder, width: int, dropout: float
+        self,
+        schema: Schema,
+        *,
+        image: Encoder = Timm(),
+        volume: Encoder = Residual(),
+        table: Encoder = Columns(),
+        width: int = 64,
+        dropout: float = 0.25,
     ):
         super().__init__(schema)
         self.encoders = encoders_of(schema.modalities, image, volume, table)
@@ -59,7 +67,7 @@ class Modulated(FusionModel):
 
     def generator(self, width: int, others: int) -> nn.Module:
         """The layer that gives gamma and beta, (B, 2 width)."""
-        raise NotImplementedError
+        return nn.Linear(others, 2 * width)
 
     def seen(self, f: Tensor, condition: Tensor) -> Tensor:
         """What gamma and beta are made from."""
@@ -74,24 +82,3 @@ class Modulated(FusionModel):
         y = f * self.tap(1 + gamma).view(*gamma.shape, *space) + beta.view(*beta.shape, *space)
         z = self.dropout(pooled(torch.relu(self.conv(torch.relu(y)) + f)))
         return {name: layer(z) for name, layer in self.logits.items()}
-
-
-class FiLM(Modulated, name="film"):
-    """Settings: the encoder of each kind (the first picture's last map is used), width, dropout."""
-
-    paper = "Perez et al. 2018 (AAAI)"
-
-    def __init__(
-        self,
-        schema: Schema,
-        *,
-        image: Encoder = Timm(),
-        volume: Encoder = Residual(),
-        table: Encoder = Columns(),
-        width: int = 64,
-        dropout: float = 0.25,
-    ):
-        super().__init__(schema, image, volume, table, width, dropout)
-
-    def generator(self, width: int, others: int) -> nn.Module:  # noqa: D102
-        return nn.Linear(others, 2 * width)
