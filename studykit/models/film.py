@@ -58,7 +58,11 @@ class FiLM(FusionModel, name="film"):
     def suits(cls, schema: Schema) -> str:  # noqa: D102
         reason = super().suits(schema)
         if not reason and cls._picture(schema) is None:
-            return f"The model {cls.name} modulates an image or a volume, and the data set has only tables."
+            there = ", ".join(f"'{m.name}'" for m in schema.modalities)
+            return (
+                f"The model {cls.name} modulates an image or a volume and the data set has only tables "
+                f"({there}); choose the model 'concat'."
+            )
         return reason
 
     @staticmethod

@@ -47,17 +47,15 @@ def timm_stages(shape: tuple[int, ...], architecture: str, weights: str, frozen:
 
 def _map_parts(network: nn.Module) -> tuple[list[nn.Module], list[int], str]:
     """The children of a network between its feature taps, the last four of them."""
-    info = getattr(network, "feature_info", None) or []
-    count, layout = len(info), getattr(network, "output_fmt", "NCHW")
-    for flat in (False, True):
+    count = len(getattr(network, "feature_info", None) or [])
+    layout = getattr(network, "output_fmt", "NCHW")
+    for flat in (False, True) if count else ():
         try:
             listed = FeatureListNet(
                 network, tuple(range(count)), output_fmt=str(layout), flatten_sequential=flat
             )
         except (AssertionError, TypeError):
             continue
-        if not count:
-            break
         cuts = list(listed.return_layers)[-4:]
         parts, part = [], []
         for name, module in listed.items():

@@ -36,7 +36,11 @@ class Streams(FusionModel):
     def suits(cls, schema: Schema) -> str:  # noqa: D102
         reason = super().suits(schema)
         if not reason and all(m.kind == "table" for m in schema.modalities):
-            return f"The model {cls.name} needs an image or a volume, and the data set has only tables."
+            there = ", ".join(f"'{m.name}'" for m in schema.modalities)
+            return (
+                f"The model {cls.name} needs an image or a volume and the data set has only tables "
+                f"({there}); choose the model 'concat'."
+            )
         return reason
 
     def map_layers(self) -> dict[str, nn.Module]:  # noqa: D102

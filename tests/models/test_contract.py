@@ -24,6 +24,7 @@ SHAPES = {
     ),
     "volume and record": (Modality("volume", "volume", (1, 8, 32, 32), absent=0.2), RECORD),
     "image": (Modality("image", "image", (1, 32, 32)),),
+    "two records": (RECORD, Modality("history", "table", (2,), ("Smoking", "Weight"), (0.0, 0.0))),
     "text": (Modality("report", "text", (12,)),),
 }
 SMALL = {
