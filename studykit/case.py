@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from studykit.catalog import InputError, unknown
+from studykit.catalog import InputError, check_choice, unknown
 
 MODALITY_KINDS = ("image", "volume", "table", "text")
 TASK_KINDS = ("binary", "multiclass", "multilabel", "regression")
@@ -31,8 +31,7 @@ class Modality:
     absent: float | tuple[float, ...] = 0.0
 
     def __post_init__(self):
-        if self.kind not in MODALITY_KINDS:
-            raise InputError(unknown("kind of modality", self.kind, MODALITY_KINDS))
+        check_choice("kind of modality", self.kind, MODALITY_KINDS)
         if self.columns and len(self.columns) != self.shape[0]:
             raise InputError(
                 f"Modality '{self.name}' names {len(self.columns)} columns and has {self.shape[0]}; "
@@ -59,8 +58,7 @@ class Task:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self):
-        if self.kind not in TASK_KINDS:
-            raise InputError(unknown("kind of task", self.kind, TASK_KINDS))
+        check_choice("kind of task", self.kind, TASK_KINDS)
         least = {"binary": 2, "multiclass": 2, "multilabel": 1, "regression": 0}[self.kind]
         if len(self.classes) < least or (self.kind == "binary" and len(self.classes) > 2):
             raise InputError(

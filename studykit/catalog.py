@@ -130,6 +130,12 @@ def _check_type(what: str, key: str, value: Any, default: Any) -> None:
         raise InputError(f"The setting '{key}' of {what} is {words.get(wanted, 'a list')}, not {value!r}.")
 
 
+def check_choice(what: str, given: object, known: Iterable[object]) -> None:
+    """InputError, with the nearest names, where `given` is none of `known`."""
+    if given not in known:
+        raise InputError(unknown(what, given, known))
+
+
 def unknown(what: str, given: object, known: Iterable[object]) -> str:
     """The sentence for a name that does not exist: what was asked for, the nearest, or all there are."""
     names = [str(name) for name in known]

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from studykit.case import Modality, Schema
-from studykit.catalog import InputError, unknown
+from studykit.catalog import InputError, check_choice
 from studykit.models.bagnet import CONV, HALF, evidence, local_network
 from studykit.models.encoders import Columns, Encoder, LastMap, MapEncoder, Normalise, Residual, TimmEncoder
 from studykit.models.fusion import FusionModel, Head, pooled
@@ -74,8 +74,7 @@ class AttentionGate(nn.Module):
         constant: bool = False,
     ):
         super().__init__()
-        if norm not in ("batch", "none"):
-            raise InputError(unknown("norm of the attention gate", norm, ("batch", "none")))
+        check_choice("norm of the attention gate", norm, ("batch", "none"))
         conv, inter = CONV[spatial_dims], inter_channels or in_channels
         out = out_channels or inter
         self.constant = constant
@@ -295,8 +294,7 @@ class AttentionGateFusion(FusionModel, name="attention_gate"):
         Raises InputError for a head that is not local.
         """
         heads = [f"{task.name}_local" for task in self.schema.tasks]
-        if (head or heads[0]) not in heads:
-            raise InputError(unknown("local head", head, heads))
+        check_choice("local head", head or heads[0], heads)
         features = self.encode(inputs, without=set(self.encoders) - {self.close})
         return evidence(features[self.close], self.logits[head or heads[0]])
 
@@ -349,16 +347,14 @@ def _volume_network(modality: Modality, volume: Encoder) -> MapEncoder:
 
 def settled(preset: str, given: Mapping[str, object]) -> dict[str, object]:
     """The settings with what is empty in `given` as the preset has it."""
-    if preset not in PRESETS:
-        raise InputError(unknown("preset of the attention gate", preset, PRESETS))
+    check_choice("preset of the attention gate", preset, PRESETS)
     return {key: given[key] or value for key, value in zip(DECIDED, PRESETS[preset], strict=True)}
 
 
 def _check(fusion: str, gate: str, head: str, loss_weights: tuple[float, ...]) -> None:
     choices = {"fusion": (fusion, FUSIONS), "gate": (gate, GATES), "head": (head, ("gap", "flatten"))}
     for what, (chosen, known) in choices.items():
-        if chosen not in known:
-            raise InputError(unknown(f"{what} of the attention gate", chosen, known))
+        check_choice(f"{what} of the attention gate", chosen, known)
     if gate == "constant" and fusion != "gate":
         raise InputError(
             f"The fusion '{fusion}' has no gate to hold at 1; choose gate 'learned' or 'random'."

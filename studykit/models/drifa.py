@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from studykit.case import Modality, Schema
-from studykit.catalog import InputError, unknown
+from studykit.catalog import InputError, check_choice
 from studykit.models.norm import BatchNorm
 from studykit.models.stages import Stages, table_stages, timm_stages
 from studykit.models.streams import Streams
@@ -330,12 +330,6 @@ def own_stages(modality: Modality, channels: tuple[int, ...], layout: dict) -> S
         before = width
     parts[0] = nn.Sequential(Stem(modality.shape[0], channels[0], dims, **layout), parts[0])
     return Stages(tuple(parts), channels, dims)
-
-
-def check_choice(what: str, given: str, known: tuple[str, ...]) -> None:
-    """InputError, with the nearest names, where `given` is none of `known`."""
-    if given not in known:
-        raise InputError(unknown(what, given, known))
 
 
 def _conv(channels, width, kernel, stride, dims, preset) -> nn.Module:

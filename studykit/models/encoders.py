@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from studykit.case import Modality
-from studykit.catalog import InputError, Named, unknown
+from studykit.catalog import InputError, Named, check_choice
 from studykit.models import torchvision_ops  # noqa: F401  (before timm)
 from studykit.models.norm import BatchNorm
 from studykit.models.weights import source
@@ -140,8 +140,7 @@ class TimmEncoder(MapEncoder):
 
 def known_config(architecture: str):
     """The configuration of a timm network; InputError, with the nearest names, for one it has not."""
-    if architecture not in timm.list_models():
-        raise InputError(unknown("timm encoder", architecture, timm.list_models()))
+    check_choice("timm encoder", architecture, timm.list_models())
     return timm.get_pretrained_cfg(architecture)
 
 

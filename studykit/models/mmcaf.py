@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from studykit.case import Modality, Schema
-from studykit.catalog import InputError, unknown
+from studykit.catalog import InputError, check_choice
 from studykit.models.encoders import MapEncoder, ResidualEncoder
 from studykit.models.fusion import FusionModel
 from studykit.models.kan import KanEncoder, TabEncoder
@@ -309,8 +309,7 @@ class MMCAF(FusionModel, name="mmcaf"):
 
 
 def _known(what: str, given: str) -> None:
-    if given not in CHOICES[what]:
-        raise InputError(unknown(f"{what} of mmcaf", given, CHOICES[what]))
+    check_choice(f"{what} of mmcaf", given, CHOICES[what])
 
 
 def _chosen(preset: str, **given: str) -> dict[str, object]:

@@ -10,9 +10,10 @@ Control: with `hold`, a gate keeps one value for all cases. If nothing gets wors
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
-from studykit.catalog import InputError, unknown
+from studykit.catalog import InputError, check_choice
 
 
 class Tap(nn.Identity):
@@ -60,7 +61,7 @@ def hold(model: nn.Module, values: Mapping[str, Tensor | float]) -> Iterator[Non
 
     def holder(value: Tensor | float):
         def give(module, given, passed):
-            return passed * 0 + value  # the value, in the passed shape
+            return torch.zeros_like(passed) + value  # in the passed shape
 
         return give
 
@@ -79,6 +80,5 @@ def _chosen(model: nn.Module, names: tuple[str, ...]) -> dict[str, Tap]:
             f"The model {getattr(model, 'name', type(model).__name__)} has no attention to read."
         )
     for name in names:
-        if name not in there:
-            raise InputError(unknown("tap", name, there))
+        check_choice("tap", name, there)
     return {name: there[name] for name in names or there}

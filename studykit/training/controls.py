@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from studykit.case import Batch, Task
-from studykit.catalog import InputError, unknown
+from studykit.catalog import check_choice
 from studykit.models import FusionModel, hold, taps, watch
 from studykit.training.fit import predicted
 from studykit.training.measure import measures
@@ -20,8 +20,7 @@ from studykit.training.measure import measures
 
 def shuffled(batch: Batch, modality: str, seed: int = 0) -> Batch:
     """The same cases, each with the `modality` of a random other case; targets stay."""
-    if modality not in batch.inputs:
-        raise InputError(unknown("modality", modality, batch.inputs))
+    check_choice("modality", modality, batch.inputs)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(batch)))
     inputs = {**batch.inputs, modality: batch.inputs[modality][order]}
     return Batch(batch.ids, batch.groups, inputs, batch.targets, batch.masks)

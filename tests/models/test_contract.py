@@ -224,6 +224,17 @@ def test_a_schema_that_does_not_suit_gets_a_sentence(name):
 
 
 @pytest.mark.parametrize("name", sorted(FusionModel.catalogue))
+def test_several_tasks_at_once(name):
+    cls = FusionModel.catalogue[name]
+    fitting = next(shape for shape in SHAPES if not cls.suits(schema(shape)))
+    tasks = (KINDS["binary"], Task("grade", "multiclass", ("1", "2", "3")))
+    model = build(FusionModel, small(name), Schema(SHAPES[fitting], tasks)).eval()
+    out = model(batch(model, 2).inputs)
+    assert out["lesion"].shape == (2, 1) and out["grade"].shape == (2, 3)
+    assert {head.task.name for head in model.heads} == {"lesion", "grade"}
+
+
+@pytest.mark.parametrize("name", sorted(FusionModel.catalogue))
 def test_wrong_settings_get_a_sentence(name):
     cls = FusionModel.catalogue[name]
     fitting = next(s for s in SHAPES if not cls.suits(schema(s)))
