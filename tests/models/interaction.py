@@ -44,7 +44,7 @@ MIXING = {
     "drifa, repaired, light": (
         {"name": "drifa", "squeeze": 4, "mfa": "stage", **OWN}, IMAGES, {"epochs": 10},
     ),
-    "attention_gate, repaired": (GATE, IMAGES, {"epochs": 12, **SLOWLY}),
+    "attention_gate, repaired": (GATE, IMAGES, {"epochs": 18, **SLOWLY}),
     "mmcaf, repaired": (SCAN, VOLUME, {"epochs": 5, "batch": 50}),
 }  # fmt: skip
 FAITHFUL = {
