@@ -27,6 +27,7 @@ class FiLM(FusionModel, name="film"):
     paper = "Perez et al. 2018 (AAAI)"
     shows = "what the other modalities multiply each channel of the picture's map with"
     least = 2
+    pictured = True
 
     def __init__(
         self,
@@ -53,17 +54,6 @@ class FiLM(FusionModel, name="film"):
         self.conv = nn.Sequential(conv(width, width, 3, padding=1, bias=False), BatchNorm(width))
         self.dropout = nn.Dropout(dropout)
         self.logits = self.linear_heads(width)
-
-    @classmethod
-    def suits(cls, schema: Schema) -> str:  # noqa: D102
-        reason = super().suits(schema)
-        if not reason and cls._picture(schema) is None:
-            there = ", ".join(f"'{m.name}'" for m in schema.modalities)
-            return (
-                f"The model {cls.name} modulates an image or a volume and the data set has only tables "
-                f"({there}); choose the model 'concat'."
-            )
-        return reason
 
     @staticmethod
     def _picture(schema: Schema):

@@ -34,6 +34,7 @@ class FusionModel(Named, nn.Module):
     heads: what it answers, the head that counts for each task first.
     paper: who published it. shows: what its attention can show; empty where it has none.
     kinds: the kinds of modality it takes; least: how many modalities it wants.
+    pictured: whether one of them must be an image or a volume.
     drops: whether a missing modality is left out, instead of standing there as "absent".
     """
 
@@ -43,6 +44,7 @@ class FusionModel(Named, nn.Module):
     shows: ClassVar[str] = ""
     kinds: ClassVar[tuple[str, ...]] = ("image", "volume", "table")
     least: ClassVar[int] = 1
+    pictured: ClassVar[bool] = False
     drops: ClassVar[bool] = False
 
     def __new__(cls, *schema: Schema, **settings):
@@ -72,6 +74,12 @@ class FusionModel(Named, nn.Module):
             return (
                 f"The model {cls.name} fuses {cls.least} modalities or more and the data set has only "
                 f"{there}; choose a data set with more, or the model 'alone'."
+            )
+        if cls.pictured and all(m.kind == "table" for m in schema.modalities):
+            there = ", ".join(f"'{m.name}'" for m in schema.modalities)
+            return (
+                f"The model {cls.name} needs an image or a volume and the data set has only tables "
+                f"({there}); choose the model 'concat'."
             )
         return ""
 

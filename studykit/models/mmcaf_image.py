@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from studykit.catalog import InputError, unknown
+from studykit.catalog import InputError, check_choice
 from studykit.models.encoders import MapEncoder
 from studykit.models.norm import BatchNorm
 from studykit.models.taps import Tap
@@ -99,8 +99,7 @@ class DepthwiseConvFusion3d(nn.Module):
         parallel: bool = True,
         act: str = "relu6",
     ):
-        if act not in ACTIVATIONS:
-            raise InputError(unknown("activation of DCFB", act, ACTIVATIONS))
+        check_choice("activation of DCFB", act, ACTIVATIONS)
         super().__init__()
         wide, act = expansion * in_channels, ACTIVATIONS[act]
         self.parallel, self.groups = parallel, math.gcd(wide, out_channels)
@@ -179,8 +178,7 @@ class FeedbackPropagation3d(nn.Module):
     """
 
     def __init__(self, channels: int, lateral_channels: int, merge: str = "gated_sum"):
-        if merge not in MERGES:
-            raise InputError(unknown("merge of BFPU", merge, MERGES))
+        check_choice("merge of BFPU", merge, MERGES)
         super().__init__()
         self.out_channels = channels if merge == "gated_sum" else 2 * channels
         self.adjust = nn.Conv3d(lateral_channels, channels, 1)

@@ -21,6 +21,7 @@ class Streams(FusionModel):
     """A missing modality is left out of every exchange, and its features at the end are 0."""
 
     least = 2
+    pictured = True
     drops = True
 
     def __init__(self, schema: Schema, stages: Mapping[str, Stages], exchanges: list[nn.Module], drop: float):
@@ -31,17 +32,6 @@ class Streams(FusionModel):
         self.dropout = nn.Dropout(drop)
         self.ends = nn.ModuleDict({name: nn.Identity() for name, s in stages.items() if s.dims})
         self.logits = self.linear_heads(sum(s.channels[-1] for s in stages.values()))
-
-    @classmethod
-    def suits(cls, schema: Schema) -> str:  # noqa: D102
-        reason = super().suits(schema)
-        if not reason and all(m.kind == "table" for m in schema.modalities):
-            there = ", ".join(f"'{m.name}'" for m in schema.modalities)
-            return (
-                f"The model {cls.name} needs an image or a volume and the data set has only tables "
-                f"({there}); choose the model 'concat'."
-            )
-        return reason
 
     def map_layers(self) -> dict[str, nn.Module]:  # noqa: D102
         return dict(self.ends)
