@@ -22,6 +22,7 @@ class Modality:
     columns: names of a table's F columns. A column made from another is written `source=value`
         ("Signs=palpable", "Age=missing"), so that its effect can be counted to `source`.
     absent: what stands for the modality's absence: one number, or one per column of a table.
+    vocabulary: of a text: the word of each number; 0 is no word (the text has ended), 1 a word not known.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Modality:
     shape: tuple[int, ...]
     columns: tuple[str, ...] = ()
     absent: float | tuple[float, ...] = 0.0
+    vocabulary: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_choice("kind of modality", self.kind, MODALITY_KINDS)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from studykit.catalog import InputError, unknown
+from studykit.datasets.card import Card
 from studykit.datasets.dataset import find_folder
 from studykit.datasets.outlined_scans import OutlinedScans
 
@@ -25,17 +26,6 @@ DESCRIPTORS = (
     "Calcifications",
     "Skin_thickening",
 )
-READ_OUTS = {
-    "Classification": "it is the label",
-    "BIRADS": "the radiologist's category already answers the question",
-    "Interpretation": "the radiologist's reading already answers the question",
-    "Verification": "how a case was confirmed follows from what was found",
-    "Diagnosis": "the histology names the label",
-    "CaseID": "it names the case",
-    "Image_filename": "it names the case",
-    "Mask_tumor_filename": "a missing tumour mask gives the label away",
-    "Mask_other_filename": "which lesions were outlined follows from what was found",
-}
 
 
 @dataclass(frozen=True)
@@ -54,22 +44,36 @@ class BreastLesionsUSG(OutlinedScans, name="breast_lesions_usg"):
     classes: tuple[str, ...] = ("benign", "malignant")
     size: int = 128
 
-    card = (
-        "BrEaST-Lesions-USG (Pawlowska et al. 2024, doi:10.1038/s41597-024-02984-z; data "
-        "doi:10.7937/9WKK-Q141), CC BY 4.0, 256 pictures of 256 patients. Known defects: 'not available' "
-        "and 'not applicable' stand for missing values; four normal cases only; one annotator a scan; "
-        "further findings are outlined in masks that are not used here."
+    card = Card(
+        title="BrEaST-Lesions-USG, breast ultrasound with a clinical record: 256 pictures of 256 patients",
+        source="https://www.cancerimagingarchive.net/collection/breast-lesions-usg, doi:10.7937/9WKK-Q141",
+        citation="Pawlowska et al. Sci Data 2024;11:148, doi:10.1038/s41597-024-02984-z",
+        licence="CC BY 4.0",
+        label="Classification: confirmed by biopsy or follow-up",
+        group="the patient: one picture each",
+        defects=(
+            "'not available' and 'not applicable' stand for missing values",
+            "four normal cases only; one annotator a scan",
+            "further findings are outlined in masks that are not used here",
+        ),
+        refused={
+            "Classification": "it is the label",
+            "BIRADS": "the radiologist's category already answers the question",
+            "Interpretation": "the radiologist's reading already answers the question",
+            "Verification": "how a case was confirmed follows from what was found",
+            "Diagnosis": "the histology names the label",
+            "CaseID": "it names the case",
+            "Image_filename": "it names the case",
+            "Mask_tumor_filename": "a missing tumour mask gives the label away",
+            "Mask_other_filename": "which lesions were outlined follows from what was found",
+        },
     )
     gray = 0.25
 
     def __post_init__(self):
         self.check_classes()
+        self.card.check_columns(self.columns)
         for column in self.columns:
-            if column in READ_OUTS:
-                raise InputError(
-                    f"The column '{column}' of BrEaST-Lesions-USG cannot be an input: "
-                    f"{READ_OUTS[column]}. Take it out of 'columns'."
-                )
             if column in DESCRIPTORS:
                 raise InputError(
                     f"The column '{column}' of BrEaST-Lesions-USG is a radiologist's reading of the same "

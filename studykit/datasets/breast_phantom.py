@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from studykit.case import Modality, Task
 from studykit.catalog import InputError
+from studykit.datasets.card import Card
 from studykit.datasets.planted_cohort import PlantedCohort
 
 GRAY = 0.5  # the mean of the drawn scans: what stands for a scan that shows nothing
@@ -36,10 +37,13 @@ class BreastPhantom(PlantedCohort, name="breast_phantom"):
     label_noise: float = 0.0
     seed: int = 0
 
-    card = (
-        "Breast-ultrasound phantom drawn by studykit (no source, no licence, no patients). "
-        "Speckle, posterior shadow or enhancement, depth and side are drawn alike for both classes. "
-        "About one patient in five has two cases, with the same record and the same label."
+    card = Card(
+        title="Breast-ultrasound phantom with a record, drawn by studykit",
+        licence="none needed: no source, no patients",
+        citation="drawn by studykit",
+        label="planted: in the lesion's outline, in Age and Growth, or in both",
+        group="the drawn patient; about one in five has two cases, with the same record and label",
+        defects=("speckle, shadow or enhancement, depth and side are drawn alike for both classes",),
     )
     tasks = (Task("lesion", "binary", ("benign", "malignant")),)
     record = ("Age", "Growth", "Family history", "Side")

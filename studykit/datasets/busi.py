@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from studykit.catalog import InputError
+from studykit.datasets.card import Card
 from studykit.datasets.dataset import find_folder
 from studykit.datasets.outlined_scans import OutlinedScans
 from studykit.datasets.picture import read_image
@@ -31,12 +32,19 @@ class BUSI(OutlinedScans, name="busi"):
     classes: tuple[str, ...] = ("benign", "malignant")
     size: int = 128
 
-    card = (
-        "BUSI, Baheya Hospital, Cairo, 780 pictures of 600 women (Al-Dhabyani et al. 2020, "
-        "doi:10.1016/j.dib.2019.104863); CC0 as re-hosted, the source states no formal licence. Known "
-        "defects: many near-duplicates, about ten pairs of them with different labels; burned-in "
-        "calipers and text; some axilla pictures; several outlines for some lesions (joined here); no "
-        "patient identifiers and no record."
+    card = Card(
+        title="BUSI, breast ultrasound of Baheya Hospital, Cairo: 780 pictures of 600 women",
+        source="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
+        citation="Al-Dhabyani et al. Data in Brief 2020;28:104863, doi:10.1016/j.dib.2019.104863",
+        licence="CC0 as re-hosted; the source states no formal licence",
+        label="the class folder: normal, benign or malignant",
+        group="near-duplicates where index.csv joins them, else exact copies; patients are not known",
+        defects=(
+            "many near-duplicates, about ten pairs of them with different labels",
+            "burned-in calipers and text; some axilla pictures",
+            "several outlines for some lesions (joined here)",
+            "no patient identifiers and no record",
+        ),
     )
     record = ()
     gray = 0.33

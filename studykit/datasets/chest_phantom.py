@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from studykit.case import Modality, Task
 from studykit.catalog import InputError
+from studykit.datasets.card import Card
 from studykit.datasets.planted_cohort import PlantedCohort
 
 SPACING = 1.5  # mm between voxels, in all three directions
@@ -45,11 +46,16 @@ class ChestPhantom(PlantedCohort, name="chest_phantom"):
     label_noise: float = 0.0
     seed: int = 0
 
-    card = (
-        "Chest-CT phantom drawn by studykit (no source, no licence, no patients), 1.5 mm voxels, one nodule "
-        "of 3 to 12 mm (spicules reach beyond that). Vessels, ribs, noise, the nodule's place, sex and "
-        "family history are drawn alike for both classes. About one patient in five has two cases, with "
-        "the same record and the same label."
+    card = Card(
+        title="Chest-CT phantom with one nodule of 3 to 12 mm and a record, drawn by studykit",
+        licence="none needed: no source, no patients",
+        citation="drawn by studykit",
+        label="planted: in the nodule's shape and size, in Age and Smoking, or in both",
+        group="the drawn patient; about one in five has two cases, with the same record and label",
+        defects=(
+            "voxels of 1.5 mm; spicules reach beyond 12 mm",
+            "vessels, ribs, noise, place, sex and family history are drawn alike for both classes",
+        ),
     )
     tasks = (Task("nodule", "binary", ("benign", "malignant")),)
     record = ("Age", "Sex", "Smoking", "Family history")

@@ -1,64 +1,88 @@
-"""What every data set answers: which cases there are, and one case's picture, outline and record.
+"""What every data set answers: which cases there are, and one case's pictures, outlines, record and texts.
 
-A data set is a `Named` class. It knows its files and its labels and nothing of folds; what is
-fitted on a training fold (the record's scaling and categories) lives in `record.py`, and `prepared.py`
-joins the two into batches.
+A data set is a `Named` class. It knows its files and its labels and nothing of folds; what is fitted on a
+training fold lives in `record.py` (scaling and categories) and `text.py` (the vocabulary), and
+`prepared.py` joins them into batches.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from studykit.case import Modality, Task
 from studykit.catalog import InputError, Named, spec
+from studykit.datasets.card import Card
 
 
 class Dataset(Named):
-    """A set of cases, each with pictures (images or volumes), perhaps a record, and a label.
+    """A set of cases, each with pictures (images or volumes), perhaps a record and texts, and a label.
 
-    card: source, citation, licence and known defects, in plain sentences.
-    simulated: True where the cases are phantoms; pages then wear a badge.
+    card: what a person should know of it. simulated: True for phantoms; pages then wear a badge.
     pictures: the image and volume modalities, in the order in which they are shown.
     record: the columns of `cases` that make the modality "record"; empty where there is none.
+    texts: the columns of `cases` that hold free text; each is a modality of that name.
     tasks: what can be predicted; each task's name is a column of `cases` holding class names.
     """
 
-    card: ClassVar[str]
+    card: ClassVar[Card]
     simulated: ClassVar[bool] = False
-    pictures: tuple[Modality, ...]
-    record: tuple[str, ...]
+    pictures: tuple[Modality, ...] = ()
+    record: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
     tasks: tuple[Task, ...]
 
     @cached_property
     def cases(self) -> pd.DataFrame:
-        """One row a case, indexed by `id`: `group` (patient), the tasks' columns, the record's columns."""
+        """One row a case, indexed by `id` (text): `group` (patient), the columns of tasks, record and texts.
+
+        A missing value is NaN or None everywhere; a missing label makes a case that is looked at only.
+        """
         raise NotImplementedError
 
     def picture(self, case: str, modality: str) -> np.ndarray:
-        """The picture of one case, (C, H, W) float32 in [0, 1]; of a volume (C, D, H, W)."""
+        """The picture of one case, (C, H, W) float32 in [0, 1]; of a volume (C, D, H, W).
+
+        NaN all over it where the case lacks this modality.
+        """
         raise NotImplementedError
 
     def mask(self, case: str, modality: str) -> np.ndarray:
         """The reference outline of one case, (H, W) or (D, H, W) bool; all False where there is none."""
-        raise NotImplementedError
+        shape = next(m.shape for m in self.pictures if m.name == modality)
+        return np.zeros(shape[1:], dtype=bool)
 
     def planted(self, case: str) -> str:
         """Where a phantom's evidence was put in this case, in a few words; empty for real cases."""
         return ""
 
+    def evidence(self, case: str) -> Mapping[str, Any]:
+        """A phantom's known answer: where in this case the label shows; empty for real cases.
+
+        {picture: region (H, W) or (D, H, W) bool, "record": column names, text: the positions of words}.
+        Modalities without evidence are not in it. What lies outside of it is drawn alike for all classes,
+        and so is the form of the region itself.
+        """
+        return {}
+
     def notes(self) -> list[str]:
         """Sentences about these very cases that a person should read beside any result."""
         return []
 
-    def files(self) -> list[Path]:
-        """The files that the cases come from; none for phantoms."""
+    def sources(self, case: str, modality: str) -> list[Path]:
+        """The files that one picture and its outline are read from; none where they are drawn."""
         return []
+
+    def files(self) -> list[Path]:
+        """The files that the cases come from; a data set with tables adds them."""
+        names = [m.name for m in self.pictures]
+        return [path for case in self.cases.index for name in names for path in self.sources(case, name)]
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""Gray scans in files, each with outlines in files of their own: what BUSI and BrEaST share."""
+"""Pictures in files, each perhaps with outlines in files of their own: what the papers' 2D sets share."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -8,23 +8,25 @@ import numpy as np
 from studykit.case import Modality, Task
 from studykit.catalog import InputError, unknown
 from studykit.datasets.dataset import Dataset
-from studykit.datasets.picture import read_gray, read_mask
+from studykit.datasets.picture import read_mask, read_picture
 
 
 class OutlinedScans(Dataset):
     """A data set says where its files are; reading and fitting them into a square is done here.
 
-    gray: the scans' mean brightness: what stands for a scan that shows nothing, and for what lies
-        beside one. known_classes: what `classes` may name.
+    gray: the pictures' mean brightness: what stands for one that shows nothing, and for what lies beside
+        one. channels: 1 (gray) or 3 (colour). task: its name. known_classes: what `classes` may name.
     """
 
     gray: ClassVar[float]
+    channels: ClassVar[int] = 1
+    task: ClassVar[str] = "lesion"
     known_classes: ClassVar[tuple[str, ...]] = ("benign", "malignant", "normal")
     classes: tuple[str, ...]
     size: int
 
     def files_of(self, case: str) -> tuple[Path, list[Path]]:
-        """The scan of a case and its outlines."""
+        """The picture of a case and its outlines (perhaps none)."""
         raise NotImplementedError
 
     def check_classes(self) -> None:
@@ -36,19 +38,19 @@ class OutlinedScans(Dataset):
     @property
     def tasks(self) -> tuple[Task, ...]:  # noqa: D102
         kind = "binary" if len(self.classes) == 2 else "multiclass"
-        return (Task("lesion", kind, self.classes),)
+        return (Task(self.task, kind, self.classes),)
 
     @property
     def pictures(self) -> tuple[Modality, ...]:  # noqa: D102
-        return (Modality("image", "image", (1, self.size, self.size), absent=self.gray),)
+        return (Modality("image", "image", (self.channels, self.size, self.size), absent=self.gray),)
 
     def picture(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
-        return read_gray(self.files_of(case)[0], self.size, self.gray)
+        return read_picture(self.files_of(case)[0], self.size, self.gray, self.channels)
 
     def mask(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
         scan, outlines = self.files_of(case)
         return read_mask(outlines, scan, self.size)
 
-    def files(self) -> list[Path]:  # noqa: D102
-        pairs = [self.files_of(case) for case in self.cases.index]
-        return [path for scan, outlines in pairs for path in (scan, *outlines)]
+    def sources(self, case: str, modality: str = "image") -> list[Path]:  # noqa: D102
+        scan, outlines = self.files_of(case)
+        return [scan, *outlines]

@@ -22,10 +22,15 @@ def read_image(path: Path) -> Image.Image:
         ) from None
 
 
-def read_gray(path: Path, size: int, fill: float) -> np.ndarray:
-    """The picture in `path` as (1, size, size) float32 in [0, 1], letterboxed with gray `fill`."""
-    image = letterbox(read_image(path).convert("L"), size, round(255 * fill))
-    return np.asarray(image, dtype=np.float32)[None] / 255
+def read_picture(path: Path, size: int, fill: float, channels: int = 1) -> np.ndarray:
+    """The picture in `path` as (channels, size, size) float32 in [0, 1], letterboxed with gray `fill`.
+
+    channels: 1 (gray) or 3 (colour).
+    """
+    gray = round(255 * fill)
+    image = read_image(path).convert("L" if channels == 1 else "RGB")
+    pixels = np.asarray(letterbox(image, size, gray if channels == 1 else (gray,) * 3), dtype=np.float32)
+    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1)) / 255
 
 
 def read_mask(paths: list[Path], image: Path, size: int) -> np.ndarray:
@@ -46,7 +51,7 @@ def read_mask(paths: list[Path], image: Path, size: int) -> np.ndarray:
     return union
 
 
-def letterbox(image: Image.Image, size: int, fill: int) -> Image.Image:
+def letterbox(image: Image.Image, size: int, fill: int | tuple[int, ...]) -> Image.Image:
     """The picture scaled to fit a square of `size` pixels, centred on `fill`; its aspect is kept."""
     scale = size / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)

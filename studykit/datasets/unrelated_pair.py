@@ -17,6 +17,7 @@ import pandas as pd
 from studykit.case import Modality, Task
 from studykit.catalog import InputError
 from studykit.datasets.breast_phantom import BreastPhantom
+from studykit.datasets.card import Card
 from studykit.datasets.dataset import Dataset
 
 
@@ -37,9 +38,16 @@ class UnrelatedPair(Dataset, name="unrelated_pair"):
     count: int = 0
     seed: int = 0
 
-    card = (
-        "Two data sets joined by index, so each case is two different people: nobody has both pictures, "
-        "and complementary evidence cannot exist. Sources, licences and defects are those of the two."
+    card = Card(
+        title="Two data sets joined by index: each case is two different people",
+        citation="as DRIFA-Net was trained: Dhar et al. WACV 2025; and those of the two sources",
+        licence="those of the two sources",
+        label="one task of each source",
+        group="whole patients of one side joined with whole patients of the other",
+        defects=(
+            "nobody has both pictures, and complementary evidence cannot exist",
+            "those of the two sources",
+        ),
     )
     record = ()
 

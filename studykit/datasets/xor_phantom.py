@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 
 from studykit.case import Modality, Task
 from studykit.catalog import InputError
+from studykit.datasets.card import Card
 from studykit.datasets.dataset import Dataset
 from studykit.datasets.planted_cohort import WARNING
 
@@ -38,9 +39,15 @@ class XorPhantom(Dataset, name="xor_phantom"):
     kinds: tuple[str, ...] = ("image", "image")
     seed: int = 0
 
-    card = (
-        "Exclusive-or phantom drawn by studykit (no source, no licence, no patients). "
-        "Where and how large a blob is, the speckle, age and side are drawn alike for both classes."
+    card = Card(
+        title="Exclusive-or phantom, drawn by studykit: neither modality alone tells the label",
+        licence="none needed: no source, no patients",
+        citation="drawn by studykit",
+        label="planted: whether the bits of the two modalities differ",
+        group="every case is a patient of its own",
+        defects=(
+            "where and how large a blob is, the speckle, age and side are drawn alike for both classes",
+        ),
     )
     simulated = True
     tasks = (Task("label", "binary", ("same", "different")),)

@@ -36,10 +36,11 @@ def test_the_case_table(dataset):
     cases = dataset.cases
     assert cases.index.name == "id" and cases.index.is_unique
     assert cases.index.map(type).unique().tolist() == [str]
-    assert {"group", *dataset.record, *(t.name for t in dataset.tasks)} <= set(cases.columns)
+    assert {"group", *dataset.record, *dataset.texts, *(t.name for t in dataset.tasks)} <= set(cases.columns)
     for task in dataset.tasks:
         assert set(cases[task.name].dropna()) <= set(task.classes)
-    assert dataset.card and "\n" not in dataset.card
+    assert dataset.card.title and dataset.card.citation and dataset.card.licence and dataset.card.label
+    assert not set(dataset.card.refused) & {*dataset.record, *dataset.texts}
 
 
 def test_pictures_and_masks_fit_the_schema(dataset):

@@ -54,7 +54,7 @@ def test_one_picture_says_nothing_about_the_other():
 
 def test_it_says_plainly_that_nobody_has_both():
     pair = UnrelatedPair()
-    assert "nobody has both pictures, and complementary evidence cannot exist" in pair.card
+    assert "nobody has both pictures, and complementary evidence cannot exist" in str(pair.card)
     assert pair.simulated and pair.notes()[0].startswith("Each case is two different people")
     assert len(pair.notes()) == 2
 
