@@ -7,20 +7,22 @@ import sys
 import pytest
 from conftest import ROOT
 
-GROUND = {"catalog", "case", "sweep"}
+GROUND = {"catalog", "case", "sweep", "whole"}
 MACHINE = GROUND | {"datasets", "models", "training"}
 MAY_IMPORT = {
     "catalog": set(),
     "case": {"catalog"},
     "sweep": set(),
+    "whole": {"catalog"},
     "datasets": GROUND,
     "models": GROUND,
     "training": GROUND | {"datasets", "models"},
     "trust": GROUND,
+    "audit": GROUND | {"datasets"},
     "explain": MACHINE,
     "draw": MACHINE | {"explain", "trust"},
     "ui": MACHINE | {"explain", "trust", "draw"},
-    "__main__": MACHINE | {"explain", "trust", "draw", "ui"},  # the commands put the rooms together
+    "__main__": MACHINE | {"audit", "explain", "trust", "draw", "ui"},  # the commands put the rooms together
     "__init__": set(),
 }
 

@@ -13,7 +13,7 @@ import zarr
 from studykit.catalog import InputError, unknown
 from studykit.explain.explainer import Explanation
 from studykit.training.run import Run
-from studykit.training.whole import whole_folder
+from studykit.whole import whole_folder
 
 FILE = "explanations.zarr"
 

@@ -26,7 +26,7 @@ from studykit.datasets import Dataset, Prepared
 from studykit.datasets.record import Record
 from studykit.models import FusionModel
 from studykit.training.recipe import Recipe
-from studykit.training.whole import whole_folder
+from studykit.whole import whole_folder
 
 FILES = ("recipe.json", "weights.safetensors", "history.csv", "predictions.parquet")
 

@@ -18,7 +18,7 @@ from studykit.training.logistic import NAME, logistic_probabilities
 from studykit.training.measure import measures, not_estimable
 from studykit.training.recipe import Recipe
 from studykit.training.run import Run, predictions_table, write_run
-from studykit.training.whole import write_whole
+from studykit.whole import write_whole
 
 
 def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = logging.info) -> pd.DataFrame:

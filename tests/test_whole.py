@@ -14,7 +14,7 @@ from conftest import COHORT, ROOT
 
 from studykit.catalog import InputError
 from studykit.training.run import FILES, find_runs
-from studykit.training.whole import whole_folder, write_whole
+from studykit.whole import whole_folder, write_whole
 
 
 def left(folder):
