@@ -4,7 +4,7 @@ Shape letters, used as trailing comments everywhere: B batch, C channels, D H W 
 T words, K attention heads, N tokens.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -143,3 +143,13 @@ class Batch:
         picked = self.map_tensors(lambda t: t[positions])
         ids, groups = [self.ids[i] for i in positions], [self.groups[i] for i in positions]
         return Batch(ids, groups, picked.inputs, picked.targets, picked.masks)
+
+    def batches(
+        self, parts: Iterable[Sequence[int]], names: Iterable[str] | None = None, masks: bool = False
+    ) -> Iterator["Batch"]:
+        """One batch for each list of positions, as `Cases.batches` gives it; here all are in memory."""
+        asked = list(self.inputs if names is None else names)
+        inputs = {name: values for name, values in self.inputs.items() if name in asked}
+        some = Batch(self.ids, self.groups, inputs, self.targets, self.masks if masks else {})
+        for at in parts:
+            yield some.take(at)

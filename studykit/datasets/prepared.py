@@ -1,10 +1,12 @@
 """A data set prepared on one training fold: the schema it offers and the batches it gives.
 
-The record's encoding is learned from the training cases alone and travels with the run, so a case that
-is looked at years later is written in the numbers that its model was trained on.
+What is learned from the training cases alone (the record's scaling and categories, the texts' vocabularies)
+travels with the run, so a case that is looked at years later is written in the numbers that its model was
+trained on.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,55 +14,87 @@ import torch
 
 from studykit.case import Batch, Schema, Task
 from studykit.catalog import InputError
+from studykit.datasets.cache import default_cache
 from studykit.datasets.dataset import Dataset
+from studykit.datasets.loading import Cases, Pictures
 from studykit.datasets.record import Record
+from studykit.datasets.text import Text
 
 
 class Prepared:
-    """Batches of a data set, with the record written as `record` says.
+    """Batches of a data set, with the record and the texts written as they were fitted.
 
-    In a batch, images are (B, C, H, W) with masks (B, H, W), volumes (B, C, D, H, W) with masks (B, D, H, W).
+    In a batch, images are (B, C, H, W) with masks (B, H, W), volumes (B, C, D, H, W) with masks (B, D, H, W),
+    texts (B, T) numbers of words.
     """
 
-    def __init__(self, dataset: Dataset, record: Record):
-        self.dataset, self.record = dataset, record
+    def __init__(
+        self,
+        dataset: Dataset,
+        record: Record,
+        texts: Mapping[str, Text] | None = None,
+        pictures: Pictures | None = None,
+    ):
+        self.dataset, self.record, self.texts = dataset, record, dict(texts or {})
+        self.pictures = pictures or Pictures(dataset, default_cache())
         table = (record.modality,) if record.columns else ()
-        self.schema = Schema((*dataset.pictures, *table), dataset.tasks)
+        written = tuple(text.modality(name) for name, text in self.texts.items())
+        self.schema = Schema((*dataset.pictures, *table, *written), dataset.tasks)
 
     @classmethod
-    def fit(cls, dataset: Dataset, ids: Iterable[str]) -> "Prepared":
-        """Prepare on these training cases."""
-        return cls(dataset, Record.fit(dataset.cases.loc[list(ids), list(dataset.record)]))
+    def fit(cls, dataset: Dataset, ids: Iterable[str], pictures: Pictures | None = None) -> "Prepared":
+        """Prepare on these training cases; `pictures` shares what other folds have read."""
+        rows = dataset.cases.loc[list(ids)]
+        texts = {name: Text.fit(rows[name]) for name in dataset.texts}
+        return cls(dataset, Record.fit(rows[list(dataset.record)]), texts, pictures)
 
-    def load(self, ids: Sequence[str], watch: Callable[[Iterable], Iterable] = iter) -> Batch:
-        """The cases named by `ids`, in that order; `watch` wraps the loop (a progress bar).
+    def cases(self, ids: Sequence[str]) -> Cases:
+        """The cases named by `ids`, in that order, their pictures not read yet.
 
         Raises InputError for an id that the data set does not hold.
         """
-        ids, cases = list(ids), self.dataset.cases
-        strangers = [case for case in ids if case not in cases.index]
+        ids, table = list(ids), self.dataset.cases
+        strangers = [case for case in ids if case not in table.index]
         if strangers:
             raise InputError(
                 f"The data set {self.dataset.name} has no case '{strangers[0]}' "
                 f"({len(strangers)} of {len(ids)} are unknown); use the data that the run was made on."
             )
-        rows = cases.loc[ids]
-        pictures = {modality.name: [] for modality in self.dataset.pictures}
-        masks = {modality.name: [] for modality in self.dataset.pictures}
-        for case in watch(ids):
-            for name in pictures:
-                pictures[name].append(self.dataset.picture(case, name))
-                masks[name].append(self.dataset.mask(case, name))
-        inputs = {name: torch.from_numpy(np.stack(stack)) for name, stack in pictures.items()}
-        if self.record.columns:
-            inputs["record"] = torch.from_numpy(self.record.encode(rows))
-        return Batch(
-            ids,
-            [str(group) for group in rows["group"]],
-            inputs,
-            {task.name: targets(rows[task.name], task) for task in self.schema.tasks},
-            {name: torch.from_numpy(np.stack(stack)) for name, stack in masks.items()},
-        )
+        rows = table.loc[ids]
+        inputs = {"record": torch.from_numpy(self.record.encode(rows))} if self.record.columns else {}
+        for name, text in self.texts.items():
+            inputs[name] = torch.from_numpy(text.encode(rows[name]))
+        known = {task.name: targets(rows[task.name], task) for task in self.schema.tasks}
+        return Cases(ids, [str(group) for group in rows["group"]], inputs, known, self.pictures)
+
+    def load(self, ids: Sequence[str], watch: Callable[[Iterable], Iterable] = iter) -> Batch:
+        """The cases named by `ids` with their pictures and masks; `watch` wraps the loop (a progress bar)."""
+        cases = self.cases(ids)
+        parts = [[position] for position in range(len(cases))]
+        return joined(list(cases.batches(watch(parts), masks=True))) if parts else cases.batch(masks=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """What was fitted, as plain dictionaries and lists."""
+        texts = {name: text.to_json() for name, text in self.texts.items()}
+        return {"record": self.record.to_json(), "texts": texts}
+
+    @classmethod
+    def from_json(cls, dataset: Dataset, data: Mapping[str, Any]) -> "Prepared":
+        """The preparation that `to_json` wrote."""
+        texts = {name: Text.from_json(text) for name, text in data.get("texts", {}).items()}
+        return cls(dataset, Record.from_json(data["record"]), texts)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Several batches as one."""
+
+    def stacked(field: str) -> dict[str, torch.Tensor]:
+        return {
+            name: torch.cat([getattr(b, field)[name] for b in batches]) for name in getattr(batches[0], field)
+        }
+
+    ids, groups = ([name for b in batches for name in getattr(b, field)] for field in ("ids", "groups"))
+    return Batch(ids, groups, stacked("inputs"), stacked("targets"), stacked("masks"))
 
 
 def targets(labels: pd.Series, task: Task) -> torch.Tensor:

@@ -29,14 +29,12 @@ def explain(
         return store.read(run, name)
     run.check_data()
     model = run.model()
-    batch = run.prepared.load(ids)
-    parts = [
-        explainer(model, batch.take(range(start, min(start + size, len(ids)))))
-        for start in watch(range(0, len(ids), size))
-    ]
-    whole = joined(parts)
-    store.write(run, name, whole)
-    return whole
+    whole = range(len(ids))
+    parts = [whole[start : start + size] for start in range(0, len(ids), size)]
+    batches = run.prepared.cases(ids).batches(watch(parts), model.modalities)
+    made = joined([explainer(model, batch) for batch in batches])
+    store.write(run, name, made)
+    return made
 
 
 def joined(parts: Sequence[Explanation]) -> Explanation:

@@ -15,9 +15,10 @@ from studykit.models.late import Late
 from studykit.models.mmcaf import MMCAF
 from studykit.models.mmtm import MMTM
 from studykit.models.taps import hold, taps, watch
+from studykit.models.words import Words
 
 __all__ = [
     "DAFT", "GMU", "MMCAF", "MMTM", "Alone", "AttentionGateFusion", "Columns", "Concat", "CrossAttention",
     "DRIFANet", "Encoder", "FiLM", "FusionModel", "Head", "Kan", "Late", "Residual", "Timm", "class_logit",
-    "hold", "probabilities", "taps", "watch",
+    "Words", "hold", "probabilities", "taps", "watch",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from studykit.case import Schema
 from studykit.models.concat import SideBySide
 from studykit.models.encoders import Columns, Encoder, Residual, Timm
+from studykit.models.words import Words
 
 
 class Alone(SideBySide, name="alone"):
@@ -16,10 +17,11 @@ class Alone(SideBySide, name="alone"):
         image: Encoder = Timm(),
         volume: Encoder = Residual(),
         table: Encoder = Columns(),
+        text: Encoder = Words(),
         hidden: int = 0,
         dropout: float = 0.5,
     ):
-        super().__init__(schema, (schema.modality(modality),), image, volume, table, hidden, dropout)
+        super().__init__(schema, (schema.modality(modality),), image, volume, table, text, hidden, dropout)
 
     @classmethod
     def takes(cls) -> str:  # noqa: D102

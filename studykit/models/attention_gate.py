@@ -37,6 +37,7 @@ from studykit.models.encoders import Columns, Encoder, LastMap, MapEncoder, Norm
 from studykit.models.fusion import FusionModel, Head, pooled
 from studykit.models.norm import BatchNorm
 from studykit.models.taps import Tap
+from studykit.models.words import Words
 
 FUSIONS = ("gate", "concat", "product", "sum", "cross_attention")
 GATES = ("learned", "random", "constant")
@@ -195,10 +196,10 @@ class FusionEncoder(nn.Module):
 class AttentionGateFusion(FusionModel, name="attention_gate"):
     """The first picture (image or volume) goes to the global network, the second to the local one.
 
-    Where there is one picture, both see it; records join the gate's sum and the fusion head.
+    Where there is one picture, both see it; records and texts join the gate's sum and the fusion head.
 
     preset: "repaired" or "faithful"; what it decides is "" or () in the other settings. backbone: a timm
-    network, with `weights` and `frozen` as in the encoder timm. volume, table: encoders of those kinds.
+    network, with `weights` and `frozen` as in the encoder timm. volume, table, text: encoders of those kinds.
     receptive_field, local_widths: of the BagNet. fusion: gate, concat, product, sum or cross_attention.
     gate: "learned"; "random": the whole fusion branch stays at its random start; "constant": alpha is 1.
     inter: the gate's inner width (0: the global map's). head: "gap" or "flatten". loss_weights: of the
@@ -218,6 +219,7 @@ class AttentionGateFusion(FusionModel, name="attention_gate"):
         frozen: bool = False,
         volume: Encoder = Residual(),
         table: Encoder = Columns(),
+        text: Encoder = Words(),
         receptive_field: int = 33,
         local_widths: tuple[int, ...] = (),
         fusion: str = "gate",
@@ -233,8 +235,9 @@ class AttentionGateFusion(FusionModel, name="attention_gate"):
         chosen, faithful = settled(preset, given), preset == "faithful"
         self.gate, self.head = chosen["gate"], chosen["head"]
         _check(fusion, self.gate, self.head, loss_weights)
-        pictures = [m for m in schema.modalities if m.kind != "table"]
-        tables = [m for m in schema.modalities if m.kind == "table"]
+        makers = {"table": table, "text": text}
+        pictures = [m for m in schema.modalities if m.kind not in makers]
+        tables = [m for m in schema.modalities if m.kind in makers]
         whole, close = pictures[0], pictures[-1]
         self.whole, self.close, self.tables = whole.name, close.name, tuple(m.name for m in tables)
         if close is whole:
@@ -245,7 +248,7 @@ class AttentionGateFusion(FusionModel, name="attention_gate"):
             net = _volume_network(whole, volume)
         else:
             net = _global_network(whole, chosen["backbone"], weights, frozen, faithful)
-        rows = {m.name: table(m) for m in tables}
+        rows = {m.name: makers[m.kind](m) for m in tables}
         self.encoders = nn.ModuleDict({self.whole: LastMap(net), self.close: LastMap(local), **rows})
         record = sum(row.width for row in rows.values())
         self.fusion = FusionEncoder(
@@ -273,7 +276,7 @@ class AttentionGateFusion(FusionModel, name="attention_gate"):
 
     @classmethod
     def takes(cls) -> str:  # noqa: D102
-        return "one or two images (or volumes), and tables"
+        return "one or two images (or volumes), and tables and texts"
 
     def fuse(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:  # noqa: D102
         whole, close = features[self.whole], features[self.close]  # (B, C, *S), (B, C', *S')

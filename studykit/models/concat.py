@@ -13,6 +13,7 @@ from studykit.case import Modality, Schema
 from studykit.models.encoders import Columns, Encoder, Residual, Timm, encoders_of
 from studykit.models.fusion import FusionModel
 from studykit.models.norm import BatchNorm
+from studykit.models.words import Words
 
 
 class SideBySide(FusionModel):
@@ -25,11 +26,12 @@ class SideBySide(FusionModel):
         image: Encoder,
         volume: Encoder,
         table: Encoder,
+        text: Encoder,
         hidden: int,
         dropout: float,
     ):
         super().__init__(schema)
-        self.encoders = encoders_of(modalities, image, volume, table)
+        self.encoders = encoders_of(modalities, image, volume, table, text)
         self.norms = nn.ModuleDict(
             {name: BatchNorm(encoder.width) for name, encoder in self.encoders.items()}
         )
@@ -55,7 +57,8 @@ class Concat(SideBySide, name="concat"):
         image: Encoder = Timm(),
         volume: Encoder = Residual(),
         table: Encoder = Columns(),
+        text: Encoder = Words(),
         hidden: int = 0,
         dropout: float = 0.5,
     ):
-        super().__init__(schema, schema.modalities, image, volume, table, hidden, dropout)
+        super().__init__(schema, schema.modalities, image, volume, table, text, hidden, dropout)

@@ -1,6 +1,6 @@
-"""Cross-attention: each place of a picture and each column of a record asks the others what matters to it.
+"""Cross-attention: each place of a picture, column of a record and word asks the others what matters to it.
 
-t_m = tokens of modality m (places of its last map, columns of a table), each of `width` numbers
+t_m = tokens of modality m (places of its last map, columns of a table, words), each of `width` numbers
 a_m = CA(norm t_m, norm [t_k for k != m]),  h_m = mean (a_m + W_2 gelu(W_1 norm a_m))
 logits = W dropout [h_1; ...; h_M]
 CA(q, kv) = q + softmax((q W_q)(kv W_k)^T / sqrt(c)) kv W_v, as in MMCAF-Net. The record's tokens are KAN's.
@@ -9,6 +9,7 @@ Vaswani A et al. Attention is all you need. NeurIPS 2017.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from studykit.models.fusion import FusionModel
 from studykit.models.kan import KanEncoder
 from studykit.models.mmcaf import CrossAttention as Attention
 from studykit.models.taps import Tap
+from studykit.models.words import Words, WordsEncoder
 
 
 class CrossAttention(FusionModel, name="cross_attention"):
@@ -45,6 +47,10 @@ class CrossAttention(FusionModel, name="cross_attention"):
         for m in schema.modalities:
             if m.kind == "table":
                 self.encoders[m.name] = KanEncoder(m, width, reach=3.0, return_tokens=True)
+                self.tokens[m.name] = nn.Identity()
+            elif m.kind == "text":
+                words = asdict(Words(width, heads=heads))
+                self.encoders[m.name] = WordsEncoder(m, **words, return_tokens=True)
                 self.tokens[m.name] = nn.Identity()
             else:
                 encoder = LastMap((image if m.kind == "image" else volume)(m))

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from studykit.case import Modality, Schema
 from studykit.catalog import InputError, check_choice
 from studykit.models.norm import BatchNorm
-from studykit.models.stages import Stages, table_stages, timm_stages
+from studykit.models.stages import Stages, table_stages, text_stages, timm_stages
 from studykit.models.streams import Streams
 from studykit.models.taps import Tap
 
@@ -315,6 +315,8 @@ def all_stages(schema, backbone, weights, frozen, widths, depths, layout) -> tup
     for m in schema.modalities:
         if m.kind == "table":
             found[m.name] = table_stages(m.shape[0], channels)
+        elif m.kind == "text":
+            found[m.name] = text_stages(m, channels)
         elif m.name not in found:
             found[m.name] = own_stages(m, channels, layout)
     return {m.name: found[m.name] for m in schema.modalities}, channels

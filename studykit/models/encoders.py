@@ -240,10 +240,10 @@ class ColumnsEncoder(nn.Module):
 
 
 def encoders_of(
-    modalities: Iterable[Modality], image: Encoder, volume: Encoder, table: Encoder
+    modalities: Iterable[Modality], image: Encoder, volume: Encoder, table: Encoder, text: Encoder
 ) -> nn.ModuleDict:
     """{modality: its encoder}, by kind; InputError for an encoder that does not suit its kind."""
-    makers = {"image": image, "volume": volume, "table": table}
+    makers = {"image": image, "volume": volume, "table": table, "text": text}
     for kind, maker in makers.items():
         if kind not in maker.suits:
             fitting = [name for name, cls in Encoder.catalogue.items() if kind in cls.suits]

@@ -19,6 +19,7 @@ from studykit.models.encoders import Columns, Encoder, LastMap, Residual, Timm, 
 from studykit.models.fusion import FusionModel, pooled
 from studykit.models.norm import BatchNorm
 from studykit.models.taps import Tap
+from studykit.models.words import Words
 
 
 class FiLM(FusionModel, name="film"):
@@ -36,11 +37,12 @@ class FiLM(FusionModel, name="film"):
         image: Encoder = Timm(),
         volume: Encoder = Residual(),
         table: Encoder = Columns(),
+        text: Encoder = Words(),
         width: int = 64,
         dropout: float = 0.25,
     ):
         super().__init__(schema)
-        self.encoders = encoders_of(schema.modalities, image, volume, table)
+        self.encoders = encoders_of(schema.modalities, image, volume, table, text)
         picture = self._picture(schema)
         self.picture = picture.name
         self.encoders[self.picture] = LastMap(self.encoders[self.picture])

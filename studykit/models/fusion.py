@@ -42,7 +42,7 @@ class FusionModel(Named, nn.Module):
     heads: tuple[Head, ...]
     paper: ClassVar[str] = ""
     shows: ClassVar[str] = ""
-    kinds: ClassVar[tuple[str, ...]] = ("image", "volume", "table")
+    kinds: ClassVar[tuple[str, ...]] = ("image", "volume", "table", "text")
     least: ClassVar[int] = 1
     pictured: ClassVar[bool] = False
     drops: ClassVar[bool] = False
@@ -75,11 +75,11 @@ class FusionModel(Named, nn.Module):
                 f"The model {cls.name} fuses {cls.least} modalities or more and the data set has only "
                 f"{there}; choose a data set with more, or the model 'alone'."
             )
-        if cls.pictured and all(m.kind == "table" for m in schema.modalities):
-            there = ", ".join(f"'{m.name}'" for m in schema.modalities)
+        if cls.pictured and all(m.kind in ("table", "text") for m in schema.modalities):
+            there = ", ".join(f"'{m.name}' ({m.kind})" for m in schema.modalities)
             return (
-                f"The model {cls.name} needs an image or a volume and the data set has only tables "
-                f"({there}); choose the model 'concat'."
+                f"The model {cls.name} needs an image or a volume and the data set has only {there}; "
+                "choose the model 'concat'."
             )
         return ""
 
@@ -126,6 +126,14 @@ class FusionModel(Named, nn.Module):
         """The layer whose feature map Grad-CAM should watch, by modality."""
         found = self.encoders.items()
         return {name: e.tap for name, e in found if hasattr(e, "tap") and name not in self.sources}
+
+    def word_layers(self) -> dict[str, nn.Module]:
+        """The layer that gives a text's words their numbers, (B, T) to (B, T, width), by modality."""
+        texts = [m.name for m in self.schema.modalities if m.kind == "text" and m.name in self.encoders]
+        return {
+            name: next(m for m in self.encoders[name].modules() if isinstance(m, nn.Embedding))
+            for name in texts
+        }
 
     @property
     def notes(self) -> list[str]:

@@ -18,6 +18,7 @@ from studykit.models.encoders import Columns, Encoder, Residual, Timm, encoders_
 from studykit.models.fusion import FusionModel, present
 from studykit.models.norm import BatchNorm
 from studykit.models.taps import Tap
+from studykit.models.words import Words
 
 
 class GMU(FusionModel, name="gmu"):
@@ -35,11 +36,12 @@ class GMU(FusionModel, name="gmu"):
         image: Encoder = Timm(),
         volume: Encoder = Residual(),
         table: Encoder = Columns(),
+        text: Encoder = Words(),
         width: int = 64,
         dropout: float = 0.25,
     ):
         super().__init__(schema)
-        self.encoders = encoders_of(schema.modalities, image, volume, table)
+        self.encoders = encoders_of(schema.modalities, image, volume, table, text)
         widths = {name: encoder.width for name, encoder in self.encoders.items()}
         self.norms = nn.ModuleDict({name: BatchNorm(w) for name, w in widths.items()})
         self.dropout = nn.Dropout(dropout)

@@ -13,6 +13,7 @@ from studykit.case import Schema
 from studykit.models.encoders import Columns, Encoder, Residual, Timm, encoders_of
 from studykit.models.fusion import FusionModel, Head, present
 from studykit.models.norm import BatchNorm
+from studykit.models.words import Words
 
 
 class Late(FusionModel, name="late"):
@@ -28,10 +29,11 @@ class Late(FusionModel, name="late"):
         image: Encoder = Timm(),
         volume: Encoder = Residual(),
         table: Encoder = Columns(),
+        text: Encoder = Words(),
         dropout: float = 0.5,
     ):
         super().__init__(schema)
-        self.encoders = encoders_of(schema.modalities, image, volume, table)
+        self.encoders = encoders_of(schema.modalities, image, volume, table, text)
         fused = [Head(task.name, task, 0.0) for task in schema.tasks]
         own = [Head(f"{t.name}_{name}", t) for t in schema.tasks for name in self.encoders]
         self.heads = (*fused, *own)

@@ -1,6 +1,6 @@
 """Networks cut into stages, so that something can pass between two of them after each stage.
 
-Every stage takes and gives channel-first maps (B, C, *space), or (B, C) for a record.
+Every stage takes and gives channel-first maps (B, C, *space), or (B, C) for a record or a text.
 """
 
 from dataclasses import dataclass
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from studykit.case import Modality
 from studykit.catalog import InputError
 from studykit.models.encoders import Normalise, known_config
 from studykit.models.weights import source
+from studykit.models.words import Words
 
 import timm  # isort: skip  (encoders brought torchvision_ops)
 from timm.models._features import FeatureListNet
@@ -18,7 +20,7 @@ from timm.models._features import FeatureListNet
 
 @dataclass(frozen=True)
 class Stages:
-    """parts: one module a stage; channels: what each gives; dims: of space (0 for a record)."""
+    """parts: one module a stage; channels: what each gives; dims: of space (0 for a record or a text)."""
 
     parts: tuple[nn.Module, ...]
     channels: tuple[int, ...]
@@ -132,3 +134,10 @@ def table_stages(columns: int, channels: tuple[int, ...]) -> Stages:
         for a, b in zip(before, channels, strict=True)
     )
     return Stages(tuple(parts), tuple(channels), 0)
+
+
+def text_stages(modality: Modality, channels: tuple[int, ...]) -> Stages:
+    """A text (B, T) as rows (B, C): its words through the small transformer, then as a record."""
+    words = Words()(modality)
+    rows = table_stages(words.width, channels)
+    return Stages((nn.Sequential(words, rows.parts[0]), *rows.parts[1:]), channels, 0)

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from studykit.case import Batch
 from studykit.catalog import InputError
+from studykit.datasets.loading import Cases
 from studykit.models import FusionModel, probabilities
+from studykit.training.augment import augmented
 from studykit.training.loss import class_weights, losses, total
 
 
@@ -23,7 +25,8 @@ class Training:
 
     encoder_rate: what the encoders' learning rate is multiplied by. patience: epochs without a better
         validation loss before training stops. balanced: classes count alike. augment: pictures that are
-        encoded anew each epoch are flipped left-right and brightened at random. losses: specs by task.
+        encoded anew each epoch are flipped left-right and brightened at random, turned by up to `turn`
+        degrees and moved by up to `shift` of their side (see `augment`). losses: specs by task.
     """
 
     epochs: int = 100
@@ -34,6 +37,8 @@ class Training:
     patience: int = 20
     balanced: bool = True
     augment: bool = True
+    turn: float = 0.0
+    shift: float = 0.0
     losses: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -60,7 +65,7 @@ class FrozenFeatures:
         self._kept: dict[tuple[str, str], dict[str, Tensor]] = {}
 
     def of(
-        self, model: FusionModel, batch: Batch, watch: Callable[[Iterable], Iterable] = iter
+        self, model: FusionModel, cases: Batch | Cases, watch: Callable[[Iterable], Iterable] = iter
     ) -> dict[str, Tensor]:
         """{modality: (B, width)} for the modalities whose encoders are frozen; `watch` shows progress."""
         found = {}
@@ -68,15 +73,15 @@ class FrozenFeatures:
             if any(p.requires_grad for p in encoder.parameters()) or not len(encoder.state_dict()):
                 continue
             kept = self._kept.setdefault((name, _digest(encoder)), {})
-            new = [i for i, case in enumerate(batch.ids) if case not in kept]
+            new = [i for i, case in enumerate(cases.ids) if case not in kept]
             where = next(encoder.parameters()).device
             source, others = model.sources.get(name, name), set(model.encoders) - {name}
+            parts = [new[start : start + 32] for start in range(0, len(new), 32)]
             with torch.no_grad():
-                for start in watch(range(0, len(new), 32)):
-                    at = new[start : start + 32]
-                    rows = model.encode({source: batch.inputs[source][at].to(where)}, others)[name].cpu()
-                    kept.update(zip([batch.ids[i] for i in at], rows.clone(), strict=True))
-            found[name] = torch.stack([kept[case] for case in batch.ids])
+                for batch in cases.batches(watch(parts), [source]):
+                    rows = model.encode({source: batch.inputs[source].to(where)}, others)[name].cpu()
+                    kept.update(zip(batch.ids, rows.clone(), strict=True))
+            found[name] = torch.stack([kept[case] for case in cases.ids])
         return found
 
 
@@ -89,8 +94,8 @@ def _digest(encoder: torch.nn.Module) -> str:
 
 def fit(
     model: FusionModel,
-    train: Batch,
-    val: Batch,
+    train: Batch | Cases,
+    val: Batch | Cases,
     training: Training,
     seed: int = 0,
     features: FrozenFeatures | None = None,
@@ -110,9 +115,12 @@ def fit(
     for epoch in watch(range(1, training.epochs + 1)):
         model.train()
         sums = []
-        for at in _batches(len(train), training.batch, draw):
-            logits = model.fuse(_encoded(model, train, known, at, where, training.augment and draw))
-            loss = loss_of(logits, {name: t[at] for name, t in train.targets.items()})
+        parts = _batches(len(train), training.batch, draw)
+        for at, batch in zip(parts, train.batches(parts, _unknown(model, known)), strict=True):
+            if training.augment:
+                batch = augmented(batch, model.schema, draw, training.turn, training.shift)
+            logits = model.fuse(_encoded(model, batch, known, at, where))
+            loss = loss_of(logits, batch.targets)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -138,7 +146,7 @@ def fit(
 
 
 def _loss_of(
-    model: FusionModel, train: Batch, training: Training, where: torch.device
+    model: FusionModel, train: Batch | Cases, training: Training, where: torch.device
 ) -> Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]:
     """The loss as a function of logits and targets, with the training fold's class weights."""
     tasks = model.schema.tasks if training.balanced else ()
@@ -152,7 +160,9 @@ def _loss_of(
     return loss
 
 
-def predicted(model: FusionModel, batch: Batch, features: FrozenFeatures | None = None) -> dict[str, Tensor]:
+def predicted(
+    model: FusionModel, batch: Batch | Cases, features: FrozenFeatures | None = None
+) -> dict[str, Tensor]:
     """The model's probabilities for some cases, {head: (B, classes)}, on the processor."""
     logits = _logits(model, batch, features.of(model, batch) if features else {})
     return {head.name: probabilities(logits[head.name], head.task).cpu() for head in model.heads}
@@ -177,38 +187,26 @@ def _batches(count: int, size: int, draw: np.random.Generator) -> list[list[int]
     return [part.tolist() for part in parts]
 
 
+def _unknown(model: FusionModel, known: Mapping[str, Tensor]) -> list[str]:
+    """The modalities that must be encoded anew: not all of their streams are known."""
+    return list({model.sources.get(stream, stream): None for stream in model.encoders if stream not in known})
+
+
 def _encoded(
-    model: FusionModel,
-    batch: Batch,
-    known: Mapping[str, Tensor],
-    at: list[int],
-    where: torch.device,
-    draw: np.random.Generator | bool = False,
+    model: FusionModel, batch: Batch, known: Mapping[str, Tensor], at: Sequence[int], where: torch.device
 ) -> dict[str, Tensor]:
-    """The features of the cases at positions `at`: kept ones looked up, the others computed."""
-    inputs = {}
-    for name in {model.sources.get(stream, stream): None for stream in model.encoders if stream not in known}:
-        values = batch.inputs[name][at].to(where)
-        if draw and model.schema.modality(name).kind == "image":
-            values = _augmented(values, draw)
-        inputs[name] = values
-    kept = {name: values[at].to(where) for name, values in known.items()}
+    """The features of a batch: kept ones looked up at positions `at`, the others computed."""
+    kept = {name: values[list(at)].to(where) for name, values in known.items()}
+    inputs = {name: values.to(where) for name, values in batch.inputs.items()}
     return {**kept, **model.encode(inputs, without=kept)}
 
 
-def _augmented(x: Tensor, draw: np.random.Generator) -> Tensor:
-    """Pictures (B, C, H, W), each flipped left-right or not and brightened by up to a fifth."""
-    flip = torch.from_numpy(draw.random(len(x)) < 0.5).to(x.device).view(-1, 1, 1, 1)
-    light = torch.from_numpy(draw.uniform(0.8, 1.2, len(x))).to(x).view(-1, 1, 1, 1)
-    return (torch.where(flip, x.flip(-1), x) * light).clamp(0, 1)
-
-
 @torch.no_grad()
-def _logits(model: FusionModel, batch: Batch, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _logits(model: FusionModel, cases: Batch | Cases, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
     model.eval()
     where = next(model.parameters()).device
-    parts = []
-    for start in range(0, len(batch), 64):
-        at = list(range(start, min(start + 64, len(batch))))
-        parts.append(model.fuse(_encoded(model, batch, known, at, where)))
-    return {head.name: torch.cat([part[head.name] for part in parts]) for head in model.heads}
+    whole = range(len(cases))
+    parts = [whole[start : start + 64] for start in range(0, len(cases), 64)]
+    read = zip(parts, cases.batches(parts, _unknown(model, known)), strict=True)
+    rows = [model.fuse(_encoded(model, batch, known, at, where)) for at, batch in read]
+    return {head.name: torch.cat([row[head.name] for row in rows]) for head in model.heads}

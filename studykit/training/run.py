@@ -23,7 +23,6 @@ import torch
 from studykit.case import Schema
 from studykit.catalog import InputError, build
 from studykit.datasets import Dataset, Prepared
-from studykit.datasets.record import Record
 from studykit.models import FusionModel
 from studykit.training.recipe import Recipe
 from studykit.whole import whole_folder
@@ -46,7 +45,7 @@ def write_run(
         "fold": fold,
         "fingerprint": prepared.dataset.fingerprint,
         "schema": prepared.schema.to_json(),
-        "record": prepared.record.to_json(),
+        **prepared.to_json(),
         "versions": versions(),
     }
     weights = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
@@ -110,7 +109,7 @@ class Run:
     def prepared(self) -> Prepared:
         """The run's data set, its record written as in training."""
         dataset = _dataset(json.dumps(self.about["dataset"]), self.about["fingerprint"])
-        return Prepared(dataset, Record.from_json(self.about["record"]))
+        return Prepared.from_json(dataset, self.about)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:

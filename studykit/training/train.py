@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 from studykit.catalog import InputError, build
 from studykit.datasets import Dataset, Prepared, split
+from studykit.datasets.cache import default_cache
+from studykit.datasets.loading import Pictures
 from studykit.models import FusionModel
 from studykit.training.fit import FrozenFeatures, device, fit, predicted
 from studykit.training.logistic import NAME, logistic_probabilities
@@ -39,11 +41,12 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = logging.info)
     for fold in recipe.folds_to_run:
         _same_recipe(folder / f"fold-{fold}", recipe, dataset)
     features, new = FrozenFeatures(), False
+    pictures = Pictures(dataset, default_cache())
     for fold in recipe.folds_to_run:
         if (folder / f"fold-{fold}").exists():
             tell(f"{recipe.name}: fold {fold} stands already.")
             continue
-        _train_fold(recipe, dataset, fold, parts[fold], features, folder / f"fold-{fold}", tell)
+        _train_fold(recipe, pictures, fold, parts[fold], features, folder / f"fold-{fold}", tell)
         new = True
     runs = [Run(folder / f"fold-{fold}") for fold in recipe.folds_to_run]
     same = not new and all(run.recipe.only == recipe.only for run in runs)
@@ -56,7 +59,7 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = logging.info)
 
 def _train_fold(
     recipe: Recipe,
-    dataset: Dataset,
+    pictures: Pictures,
     fold: int,
     parts: pd.Series,
     features: FrozenFeatures,
@@ -64,22 +67,22 @@ def _train_fold(
     tell: Callable[[str], None],
 ) -> None:
     ids = {part: parts.index[parts == part].tolist() for part in ("train", "val", "test")}
-    prepared = Prepared.fit(dataset, ids["train"])
+    prepared = Prepared.fit(pictures.dataset, ids["train"], pictures)
     torch.manual_seed(recipe.seed)
     model = build(FusionModel, recipe.model, prepared.schema).to(device())
     for sentence in model.notes:
         tell(sentence)
     bar = partial(tqdm, leave=False, disable=None)
     label = f"{recipe.name} {fold + 1}/{recipe.folds}"
-    batch = prepared.load(list(parts.index), watch=partial(bar, desc=f"{label} reading cases"))
-    features.of(model, batch, watch=partial(bar, desc=f"{label} frozen encoder"))
-    where = {case: position for position, case in enumerate(batch.ids)}
-    train_cases, val_cases = (batch.take(where[i] for i in ids[part]) for part in ("train", "val"))
+    cases = prepared.cases(list(parts.index))
+    features.of(model, cases, watch=partial(bar, desc=f"{label} frozen encoder"))
+    where = {case: position for position, case in enumerate(cases.ids)}
+    train_cases, val_cases = (cases.take(where[i] for i in ids[part]) for part in ("train", "val"))
     watch = partial(bar, desc=f"{label} training")
     history = fit(model, train_cases, val_cases, recipe.training, recipe.seed, features, watch)
-    p = predicted(model, batch, features)
+    p = predicted(model, cases, features)
     by_task = {head.task.name: p[head.name] for head in reversed(model.heads)}
-    table = predictions_table(batch.ids, dataset.cases, parts, prepared.schema, by_task)
+    table = predictions_table(cases.ids, pictures.dataset.cases, parts, prepared.schema, by_task)
     write_run(folder, recipe, fold, prepared, model, history, table)
     kept = history.loc[history["best"], "epoch"].max()
     tell(f"{label}: {len(history)} epochs, weights of epoch {kept} kept, in {folder}")

@@ -1,0 +1,114 @@
+"""Pictures as they were read, cut to size and kept on disk, so that the second epoch need not decode again.
+
+An entry is found by what made it: the bytes of the case's own files, the data set's settings, the code of
+this room and the versions of the libraries that decode. Nothing is ever out of date, and any entry may be
+deleted at any time. Where the disk is full or may not be written, pictures are simply read from their files.
+
+The folder is $STUDYKIT_CACHE ("off": none), else ~/.cache/studykit; only its owner may look into it, for it
+holds the cases' pictures.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import threading
+import zlib
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from studykit.catalog import spec
+from studykit.datasets.dataset import Dataset
+
+FLOATS, BYTES, BITS = range(3)  # float32; float32 that was k/255; bool
+
+
+def default_cache() -> "Cache":
+    """The cache that the environment asks for."""
+    given = os.environ.get("STUDYKIT_CACHE", "")
+    if given == "off":
+        return Cache(None)
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return Cache(Path(given).expanduser() if given else home / "studykit")
+
+
+class Cache:
+    """Arrays by key, one file each; `Cache(None)` keeps nothing."""
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+
+    def array(self, key: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The float32 or bool array of `shape` under `key`; made, and kept, where it is not there."""
+        if self.folder is None:
+            return make()
+        path = self.folder / key[:2] / key[2:]
+        try:
+            return _unpacked(path.read_bytes(), shape)
+        except (OSError, ValueError):
+            made = make()
+            self._keep(path, made)
+            return made
+
+    def _keep(self, path: Path, values: np.ndarray) -> None:
+        hidden = path.with_name(f".{path.name}-{os.getpid()}-{threading.get_ident()}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.parent.mkdir(exist_ok=True, mode=0o700)
+            hidden.write_bytes(_packed(values))
+            hidden.replace(path)
+        except OSError as why:
+            hidden.unlink(missing_ok=True)
+            logging.warning("Pictures are no longer kept in %s (%s); reading goes on.", self.folder, why)
+            self.folder = None
+
+
+def picture_key(dataset: Dataset, case: str, modality: str) -> str:
+    """Under which one picture is kept; empty where it is not read from files of its own."""
+    files = dataset.sources(case, modality)
+    if not files:
+        return ""
+    digest = hashlib.sha256(_made_by(type(dataset)).encode())
+    settings = {key: value for key, value in spec(dataset).items() if key != "folder"}
+    shape = next(str(m) for m in dataset.pictures if m.name == modality)
+    digest.update(json.dumps([settings, modality, shape], sort_keys=True).encode())
+    for path in files:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _made_by(cls: type) -> str:
+    """A digest of all code of this room and of the libraries' versions."""
+    digest = hashlib.sha256(cls.__qualname__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    digest.update(" ".join(version(name) for name in ("numpy", "pillow", "nibabel", "pydicom")).encode())
+    return digest.hexdigest()
+
+
+def _packed(values: np.ndarray) -> bytes:
+    """One byte for the kind, four for the check sum, then the values."""
+    if values.dtype == bool:
+        kind, data = BITS, np.packbits(values).tobytes()
+    else:
+        small = np.round(np.nan_to_num(np.clip(values, 0, 1)) * 255).astype(np.uint8)
+        exact = np.array_equal(small.astype(np.float32) / 255, values)
+        kind, data = (BYTES, small.tobytes()) if exact else (FLOATS, values.astype(np.float32).tobytes())
+    return bytes([kind]) + zlib.crc32(data).to_bytes(4, "little") + data
+
+
+def _unpacked(packed: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """What `_packed` wrote; ValueError where the bytes are damaged."""
+    kind, data = packed[0] if packed else None, memoryview(packed)[5:]
+    if zlib.crc32(data) != int.from_bytes(packed[1:5], "little"):
+        raise ValueError("damaged")
+    if kind == BITS:
+        return np.unpackbits(np.frombuffer(data, np.uint8), count=int(np.prod(shape))).reshape(shape) > 0
+    if kind == BYTES:
+        return np.frombuffer(data, np.uint8).reshape(shape).astype(np.float32) / 255
+    return np.frombuffer(data, np.float32).reshape(shape).copy()

@@ -1,0 +1,123 @@
+"""Cases that are read when they are needed, some batches ahead, by several threads.
+
+Labels, records and texts are small and stand in memory. Pictures stay in memory where all of them fit into
+`MEMORY`; else each epoch reads them anew, from the cache (see `cache.py`) once they were decoded.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studykit.case import Batch
+from studykit.datasets.cache import Cache, picture_key
+from studykit.datasets.dataset import Dataset
+
+MEMORY = 2**30  # bytes of pictures that are kept
+WORKERS = min(8, os.cpu_count() or 1)
+AHEAD = 2  # batches
+
+
+class Pictures:
+    """The pictures of a data set, by case and modality; one object serves all folds of a recipe."""
+
+    def __init__(self, dataset: Dataset, cache: Cache, memory: int = MEMORY):
+        self.dataset, self.cache = dataset, cache
+        self._left = memory
+        self._keys: dict[tuple[str, str], str] = {}
+        self._kept: dict[tuple[str, str], np.ndarray] = {}
+        self._modalities = {m.name: m for m in dataset.pictures}
+
+    def picture(self, case: str, name: str) -> np.ndarray:
+        """(C, H, W) or (C, D, H, W) float32."""
+        found = self._kept.get((case, name))
+        if found is None:
+            shape = self._modalities[name].shape
+            found = self._cached("picture", case, name, shape, lambda: self.dataset.picture(case, name))
+            if found.nbytes <= self._left:
+                self._left -= found.nbytes
+                self._kept[case, name] = found
+        return found
+
+    def mask(self, case: str, name: str) -> np.ndarray:
+        """(H, W) or (D, H, W) bool."""
+        shape = self._modalities[name].shape[1:]
+        return self._cached("mask", case, name, shape, lambda: self.dataset.mask(case, name))
+
+    def _cached(self, what: str, case: str, name: str, shape: tuple[int, ...], make) -> np.ndarray:
+        if self.cache.folder is None:
+            return make()
+        key = self._keys.get((case, name))
+        if key is None:
+            key = self._keys[case, name] = picture_key(self.dataset, case, name)
+        return self.cache.array(f"{key}-{what}", shape, make) if key else make()
+
+
+class Cases:
+    """Some cases of a data set: as a `Batch`, but its pictures are read batch by batch.
+
+    inputs: {modality: (B, *shape)} of the tables and texts; targets: {task: (B,)}.
+    """
+
+    def __init__(self, ids: list[str], groups: list[str], inputs: dict, targets: dict, pictures: Pictures):
+        self.ids, self.groups, self.inputs, self.targets = ids, groups, inputs, targets
+        self.pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, where: Iterable[int]) -> "Cases":
+        """The cases at positions `where`; nothing is read."""
+        at = [int(i) for i in where]
+        small = Batch(self.ids, self.groups, self.inputs, self.targets).take(at)
+        return Cases(small.ids, small.groups, small.inputs, small.targets, self.pictures)
+
+    def batches(
+        self, parts: Iterable[Sequence[int]], names: Iterable[str] | None = None, masks: bool = False
+    ) -> Iterator[Batch]:
+        """One batch for each list of positions, read ahead; with the modalities `names` (all by default).
+
+        Raises InputError for a picture that cannot be read.
+        """
+        drawn = [m.name for m in self.pictures.dataset.pictures]
+        asked = [*drawn, *self.inputs] if names is None else list(names)
+        seen = [name for name in drawn if name in asked]
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="reading") as pool:
+            ahead: deque[tuple[Sequence[int], dict, dict]] = deque()
+            try:
+                for at in parts:
+                    ids = [self.ids[i] for i in at]
+                    inputs = {n: [pool.submit(self.pictures.picture, i, n) for i in ids] for n in seen}
+                    outlines = {
+                        n: [pool.submit(self.pictures.mask, i, n) for i in ids] for n in seen if masks
+                    }
+                    ahead.append((at, inputs, outlines))
+                    if len(ahead) > AHEAD:
+                        yield self._gathered(*ahead.popleft(), asked)
+                while ahead:
+                    yield self._gathered(*ahead.popleft(), asked)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def batch(self, masks: bool = False) -> Batch:
+        """All of them at once."""
+        return next(self.batches([range(len(self))], masks=masks))
+
+    def _gathered(self, at: Sequence[int], inputs: dict, outlines: dict, asked: list[str]) -> Batch:
+        at = list(at)
+        small = {name: values[at] for name, values in self.inputs.items() if name in asked}
+        return Batch(
+            [self.ids[i] for i in at],
+            [self.groups[i] for i in at],
+            {**{name: _stacked(found) for name, found in inputs.items()}, **small},
+            {name: values[at] for name, values in self.targets.items()},
+            {name: _stacked(found) for name, found in outlines.items()},
+        )
+
+
+def _stacked(found: list[Future]) -> Tensor:
+    return torch.from_numpy(np.stack([future.result() for future in found]))
