@@ -44,27 +44,30 @@ class Cache:
 
     def array(self, key: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
         """The float32 or bool array of `shape` under `key`; made, and kept, where it is not there."""
-        if self.folder is None:
+        folder = self.folder
+        if folder is None:
             return make()
-        path = self.folder / key[:2] / key[2:]
+        path = folder / key[:2] / key[2:]
         try:
             return _unpacked(path.read_bytes(), shape)
         except (OSError, ValueError):
             made = make()
-            self._keep(path, made)
+            self._keep(folder, path, made)
             return made
 
-    def _keep(self, path: Path, values: np.ndarray) -> None:
+    def _keep(self, folder: Path, path: Path, values: np.ndarray) -> None:
         hidden = path.with_name(f".{path.name}-{os.getpid()}-{threading.get_ident()}")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.parent.mkdir(exist_ok=True, mode=0o700)
-            hidden.write_bytes(_packed(values))
-            hidden.replace(path)
+            try:
+                hidden.write_bytes(_packed(values))
+                hidden.replace(path)
+            finally:
+                hidden.unlink(missing_ok=True)
         except OSError as why:
-            hidden.unlink(missing_ok=True)
-            logging.warning("Pictures are no longer kept in %s (%s); reading goes on.", self.folder, why)
             self.folder = None
+            logging.warning("Pictures are no longer kept in %s (%s); reading goes on.", folder, why)
 
 
 def picture_key(dataset: Dataset, case: str, modality: str) -> str:

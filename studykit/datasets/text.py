@@ -22,7 +22,12 @@ WORD = re.compile(r"\[\w+\]|\w+(?:[.,'/-]\w+)*|[^\w\s]")
 
 def words(text: object) -> list[str]:
     """The words, numbers and signs of a text, in small letters and in order; none where it is missing."""
-    return [] if pd.isna(text) else WORD.findall(str(text).casefold())
+    return [] if pd.isna(text) else [found.group().casefold() for found in WORD.finditer(str(text))]
+
+
+def places(text: str) -> list[tuple[int, int]]:
+    """Where each of `words(text)` begins and ends in the text itself."""
+    return [found.span() for found in WORD.finditer(text)]
 
 
 @dataclass(frozen=True)

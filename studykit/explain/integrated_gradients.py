@@ -4,6 +4,9 @@ a_i = (x_i - x'_i) * integral over t in [0, 1] of dF/dx_i at x' + t (x - x'), F 
 data set's "absent" of every modality at once. The sum over all modalities is F(x) - F(x'); what is
 missing from that is stored as the check "completeness".
 
+Between two words there is no way to walk, so of a text the numbers that stand for each word are walked, from
+0: as many words, none of which says anything. A word's value is the sum over its numbers.
+
 Sundararajan M, Taly A, Yan Q. Axiomatic attribution for deep networks. ICML 2017.
 """
 
@@ -33,18 +36,22 @@ class IntegratedGradients(Explainer, name="integrated_gradients"):
             raise InputError(f"'steps' of integrated_gradients is 2 or more, not {self.steps}.")
 
     def maps(self, model, batch: Batch, head: Head, targets: torch.Tensor):  # noqa: D102
-        names = list(model.modalities)
-        inputs = tuple(batch.inputs[name] for name in names)
-        absent = tuple(absent_like(batch.inputs[n], model.schema.modality(n)) for n in names)
-        found, missing = attr.IntegratedGradients(logit_of(model, head, names)).attribute(
-            inputs,
-            absent,
-            additional_forward_args=(targets,),
+        names, layers = list(model.modalities), model.word_layers()
+        standing = {n: standing_in(batch.inputs[n], model.schema.modality(n)) for n in names}
+        starts = {n: absent_like(standing[n], model.schema.modality(n)) for n in names}
+        for name, layer in layers.items():
+            starts[name] = torch.zeros_like(embedded := layer(standing[name].long()).detach())
+            standing[name], layers[name] = embedded, (layer, standing[name])
+        found, missing = attr.IntegratedGradients(_walked(model, head, names, layers)).attribute(
+            tuple(standing.values()),
+            tuple(starts.values()),
+            additional_forward_args=(targets, *(words for _, words in layers.values())),
             n_steps=self.steps,
             internal_batch_size=max(32, len(batch)),
             return_convergence_delta=True,
         )
         maps = {n: a.detach().float().numpy() for n, a in zip(names, found, strict=True)}
+        maps |= {name: maps[name].sum(axis=2) for name in layers}  # (B, T, width) to (B, T)
         effects = {name: values.reshape(len(batch), -1).sum(1) for name, values in maps.items()}
         return maps, dict.fromkeys(names, True), effects, {"completeness": missing.numpy()}
 
@@ -53,3 +60,30 @@ def absent_like(x: torch.Tensor, modality: Modality) -> torch.Tensor:
     """The modality's "absent", as many cases as `x` (B, *shape)."""
     value = torch.tensor(modality.absent, dtype=x.dtype)
     return value.expand(x.shape).clone()
+
+
+def standing_in(x: torch.Tensor, modality: Modality) -> torch.Tensor:
+    """The inputs (B, *shape), with "absent" for the cases that lack the modality (NaN)."""
+    return torch.where(x.isnan(), absent_like(x, modality), x)
+
+
+def _walked(model, head: Head, names: list[str], layers: dict):
+    """As `logit_of`, but of the texts in `layers` it takes the words' numbers (B, T, width).
+
+    The words (B, T) themselves come behind the targets: they say which places hold a word at all.
+    """
+    logit = logit_of(model, head, names)
+
+    def forward(*tensors: torch.Tensor) -> torch.Tensor:
+        given, (target, *words) = tensors[: len(names)], tensors[len(names) :]
+        inputs, hooks = dict(zip(names, given, strict=True)), []
+        for (name, (layer, _)), text in zip(layers.items(), words, strict=True):
+            numbers, inputs[name] = inputs[name], text
+            hooks.append(layer.register_forward_hook(lambda *_, numbers=numbers: numbers))
+        try:
+            return logit(*inputs.values(), target)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    return forward

@@ -3,6 +3,7 @@
 Of a volume one slice is shown; one slider moves through all volumes of the case, whatever their depth.
 """
 
+import html
 from functools import partial
 
 import holoviews as hv
@@ -14,7 +15,8 @@ import param
 
 from studykit.case import Task
 from studykit.catalog import build
-from studykit.draw import class_probabilities, column_effects, heat, outline, picture
+from studykit.datasets.text import places
+from studykit.draw import class_probabilities, column_effects, heat, marked_words, outline, picture
 from studykit.explain import Explainer, Explanation
 from studykit.ui.session import Session, title_of
 
@@ -99,6 +101,8 @@ class CaseView(pn.viewable.Viewer):
     @param.depends("_pictures")
     def scans(self) -> hv.Layout:
         """Each picture with its outline, and again under the map; the zoom outlasts a new case."""
+        if not self._pictures:
+            return hv.Div("<i>These cases have no pictures.</i>")
         views = []
         for name, kind in self._pictures:
             followed = self.param._seen if kind == "volume" else self.session.param.shown
@@ -115,7 +119,11 @@ class CaseView(pn.viewable.Viewer):
             depth = len(mask)
             at = min(round((self.slice - 1) / self._step(depth)), depth - 1)
             values, mask, where = values[:, at], mask[at], f", slice {at + 1} of {depth}"
-        base, line = picture(values), outline(mask)
+        lacking = bool(np.isnan(values).all())
+        base, line = picture(np.nan_to_num(values)), outline(mask)
+        if lacking:
+            over = heat(np.zeros(mask.shape), False, 1.0, 0.0)
+            return (base * over * line if mapped else base * line).opts(title=f"no {modality} in this case")
         if not mapped:
             return (base * line).opts(title=f"{modality} and reference outline{where}")
         if explanation is None or modality not in explanation.maps:
@@ -184,6 +192,25 @@ class CaseView(pn.viewable.Viewer):
         return pn.pane.HoloViews(column_effects(effects, labels, session.limit("record")))
 
     @param.depends("session.shown")
+    def texts(self) -> pn.viewable.Viewable:
+        """Each text as it stands, its words marked by their effects where the method gives them."""
+        session, explanation = self.session, self.session.explanation
+        dataset = session.run.prepared.dataset
+        shown = []
+        for name in dataset.texts:
+            text = dataset.cases.at[session.case, name]
+            if pd.isna(text):
+                shown.append(f"<p><b>{html.escape(name)}</b>: none in this case</p>")
+                continue
+            told = explanation is not None and name in explanation.maps
+            effects = explanation.maps[name][0] if told else []
+            limit = session.limit(name) if told else 1.0
+            body = marked_words(text, places(text), effects, limit) if told else html.escape(text)
+            unit = build(Explainer, explanation.spec).unit if told else "no word effects here"
+            shown.append(f"<p><b>{html.escape(name)}</b> ({unit})<br>{body}</p>")
+        return pn.pane.HTML("".join(shown), max_width=800, margin=(0, 10), visible=bool(shown))
+
+    @param.depends("session.shown")
     def probabilities(self) -> hv.Overlay:
         """Every model's probability for the class, where it held this very case out."""
         session = self.session
@@ -212,6 +239,7 @@ class CaseView(pn.viewable.Viewer):
             pmui.FlexBox(method, slider, slices),
             scans,
             pn.pane.Markdown(self.note, margin=(0, 10), max_width=800),
+            self.texts,
             pmui.FlexBox(self.record, pn.pane.HoloViews(self.probabilities)),
             sizing_mode="stretch_width",
         )

@@ -14,6 +14,7 @@ from studykit.training import Recipe, Run, train
 
 IMAGE = Modality("image", "image", (1, 32, 32), absent=0.4)
 RECORD = Modality("record", "table", (3,), ("a", "b", "b=missing"), (0.0, 0.0, 1.0))
+TEXT = Modality("report", "text", (7,), vocabulary=tuple("abcdefgh"))
 LINEAR = {"name": "alone", "modality": "record", "table": {"name": "columns", "width": 0}, "dropout": 0.0}
 
 
@@ -64,6 +65,33 @@ def test_integrated_gradients_by_walking_in_small_steps():
         moved = (network(cases.inputs)["t"] - network(absent)["t"])[:, 0].numpy()
     told = sum(found.effects.values()) - found.checks["completeness"]
     np.testing.assert_allclose(told, moved, atol=1e-3)
+
+
+def test_of_a_text_each_word_gets_what_it_added():
+    """The words' numbers walked in small steps, by hand; a model that also sees a picture."""
+    torch.manual_seed(0)
+    schema = Schema(
+        (Modality("image", "image", (1, 16, 16), absent=0.4), TEXT), (Task("t", "binary", ("n", "y")),)
+    )
+    spec = {"name": "concat", "image": {"name": "residual", "widths": [4, 8]}, "dropout": 0.0}
+    network = build(FusionModel, spec, schema).eval()
+    reports = torch.tensor([[3.0, 2, 5, 5, 0, 0, 0], [2.0, 4, 0, 0, 0, 0, 0], [torch.nan] * 7])
+    inputs = {"image": torch.rand(3, 1, 16, 16), "report": reports}
+    made = IntegratedGradients(steps=200)(network, Batch(list("abc"), list("abc"), inputs, {}))
+    assert made.maps["report"].shape == (3, 7)
+    assert not made.maps["report"][0, 4:].any() and not made.maps["report"][2].any()
+    assert np.abs(made.checks["completeness"]).max() < 1e-3
+    encoder, expected = network.encoders["report"], np.zeros(4)
+    words, image = reports[:1], inputs["image"][:1]
+    numbers = encoder.embed(words.long()).detach()
+    for step in range(200):
+        at = (numbers * (step + 0.5) / 200).requires_grad_()
+        seen = 0.4 + (image - 0.4) * (step + 0.5) / 200
+        hook = encoder.embed.register_forward_hook(lambda *_, at=at: at)
+        network({"image": seen, "report": words})["t"][0, 0].backward()
+        hook.remove()
+        expected += ((at.grad * numbers).sum(dim=2)[0, :4] / 200).numpy()
+    np.testing.assert_allclose(made.maps["report"][0, :4], expected, atol=2e-3 * np.abs(expected).max())
 
 
 def test_grad_cam_by_its_equation():
