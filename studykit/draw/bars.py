@@ -35,3 +35,13 @@ def class_probabilities(names: Sequence[str], p: Sequence[float], label: str) ->
     )  # fmt: skip
     half = hv.HLine(0.5)  # inverted with the bars
     return bars * half.opts(color="#888888", line_dash="dotted", line_width=1)
+
+
+def predicted_values(names: Sequence[str], values: Sequence[float], label: str) -> hv.Bars:
+    """One bar a model: the number that it gives."""
+    bars = hv.Bars(list(zip(names, values, strict=True))[::-1], kdims="model", vdims="value")
+    return bars.opts(
+        invert_axes=True, color="#5b7083", frame_width=WIDTH, xlabel="", line_color=None,
+        frame_height=34 * max(len(names), 2), toolbar=None, bar_width=0.6, default_tools=[],
+        tools=["hover"], ylabel=label, title=f"What does each model say of {label}?",
+    )  # fmt: skip

@@ -2,7 +2,7 @@
 
 Each case is flipped left-right or not and, where asked for, turned and moved; a volume's slices all alike.
 Images are also brightened by up to a fifth (volumes are not: their values have a unit). What comes into view
-from outside is the modality's "absent". A record and a text stay as they are, so augment no cases whose record
+from outside is the modality's "absent". A record and a text stay as they are: augment no cases whose record
 says left or right.
 """
 

@@ -192,4 +192,7 @@ def predictions_table(
             table[f"{task.name}.{name}"] = values[:, position].astype(float)
         if task.kind in ("binary", "multiclass"):
             table[f"{task.name}.predicted"] = [task.classes[i] for i in values.argmax(axis=1)]
+        elif task.kind == "multilabel":
+            said = [[name for name, p in zip(task.classes, row, strict=True) if p >= 0.5] for row in values]
+            table[f"{task.name}.predicted"] = ["&".join(names) for names in said]
     return table

@@ -36,7 +36,8 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = logging.info)
     for sentence in dataset.notes():
         tell(sentence)
     parts = {
-        fold: split(dataset.cases, task.name, recipe.folds, fold, recipe.seed) for fold in recipe.folds_to_run
+        fold: split(dataset.cases, task.name, recipe.folds, fold, recipe.seed, task.kind)
+        for fold in recipe.folds_to_run
     }
     for fold in recipe.folds_to_run:
         _same_recipe(folder / f"fold-{fold}", recipe, dataset)
@@ -111,22 +112,21 @@ def _same_recipe(folder: Path, recipe: Recipe, dataset: Dataset) -> None:
 def pooled_measures(runs: list[Run], label: str) -> pd.DataFrame:
     """Scores of the held-out cases of all runs together, beside logistic regression on the record."""
     task = runs[0].schema.tasks[0]
-    if task.kind not in ("binary", "multiclass"):
-        return not_estimable(label, f"no score is defined here for {task.kind} tasks")
-    columns = [f"{task.name}.{name}" for name in task.classes]
-    rivals = [f"logistic.{name}" for name in task.classes]
+    columns = [f"{task.name}.{name}" for name in task.classes or ("value",)]
+    rivals, classes = [f"logistic.{name}" for name in task.classes], task.kind in ("binary", "multiclass")
     tables = []
     for run in runs:
         table = run.predictions[run.predictions["split"] == "test"].copy()
-        if run.prepared.record.columns:
+        if run.prepared.record.columns and classes:
             table[rivals] = _logistic(run, table["id"].tolist())
         tables.append(table)
     table = pd.concat(tables)
-    settings = {"against": rivals, "rival": NAME} if rivals[0] in table else {}
-    found = measures(table, task.name, columns, task.classes, label=label, **settings)
+    settings = {"against": rivals, "rival": NAME} if {*rivals} & {*table} else {}
+    found = measures(table, task.name, columns, task.classes, kind=task.kind, label=label, **settings)
     if not settings:
         why = f"{runs[0].about['dataset']['name']} has no record"
-        found = pd.concat([found, not_estimable(NAME, why)], ignore_index=True)
+        why = why if classes else f"the task '{task.name}' is {task.kind}"
+        found = pd.concat([found, not_estimable(NAME, why, kind=task.kind)], ignore_index=True)
     return found
 
 

@@ -16,7 +16,15 @@ import param
 from studykit.case import Task
 from studykit.catalog import build
 from studykit.datasets.text import places
-from studykit.draw import class_probabilities, column_effects, heat, marked_words, outline, picture
+from studykit.draw import (
+    class_probabilities,
+    column_effects,
+    heat,
+    marked_words,
+    outline,
+    picture,
+    predicted_values,
+)
 from studykit.explain import Explainer, Explanation
 from studykit.ui.session import Session, title_of
 
@@ -92,8 +100,10 @@ class CaseView(pn.viewable.Viewer):
             known = row[task.name] if not pd.isna(row[task.name]) else "not labelled"
             name = "label" if len(run.schema.tasks) == 1 else task.name
             parts.append(f"{name} **{known}**")
-            said = row.get(f"{task.name}.predicted")
-            if said is not None:
+            said = row.get(f"{task.name}.predicted", row.get(f"{task.name}.value"))
+            if task.kind == "regression":
+                parts.append(f"predicted **{said:.3g}**")
+            elif said is not None:
                 wrong = " (wrong)" if known not in (said, "not labelled") else ""
                 parts.append(f"predicted **{said}**{wrong}")
         return parts
@@ -222,6 +232,12 @@ class CaseView(pn.viewable.Viewer):
                 names.append(f"{name} ←" if name == session.model else name)
                 values.append(float(table.loc[session.case, "p"]))
         task = session.run.schema.tasks[0]
+        if task.kind == "regression":
+            return predicted_values(names, values, task.name)
+        if task.kind == "multilabel":
+            row = session.run.predictions.set_index("id").loc[session.case]
+            values = [float(row[f"{task.name}.{name}"]) for name in task.classes]
+            return class_probabilities(task.classes, values, f"each {task.name}")
         label = self._named(task, 1) if task.kind == "binary" else "the class it predicts"
         return class_probabilities(names, values, label)
 

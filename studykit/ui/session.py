@@ -76,16 +76,20 @@ class Session(param.Parameterized):
             table = run.predictions
             tables.append(table[table["split"] == "test"].assign(fold=run.fold))
         table = pd.concat(tables).sort_values("id")
-        p = table[[f"{task.name}.{name}" for name in task.classes]].to_numpy()
-        entropy = -(p * np.log(np.clip(p, 1e-12, 1))).sum(axis=1) / np.log(p.shape[1])
+        p = table[[f"{task.name}.{name}" for name in task.classes or ("value",)]].to_numpy()
+        entropy = np.full(len(table), np.nan)
+        if task.kind in ("binary", "multiclass"):
+            entropy = -(p * np.log(np.clip(p, 1e-12, 1))).sum(axis=1) / np.log(p.shape[1])
+        said = table.get(f"{task.name}.predicted", pd.Series(p[:, 0], table.index).round(3))
+        told = task.kind != "regression"  # a number is never simply wrong
         return pd.DataFrame(
             {
                 "id": table["id"],
                 "group": table["group"],
                 "label": table[task.name],
-                "predicted": table[f"{task.name}.predicted"],
+                "predicted": said,
                 "p": p[:, 1] if task.kind == "binary" else p.max(axis=1),
-                "wrong": table[task.name].notna() & (table[task.name] != table[f"{task.name}.predicted"]),
+                "wrong": table[task.name].notna() & (table[task.name] != said) & told,
                 "uncertainty": entropy,
                 "fold": table["fold"],
             }

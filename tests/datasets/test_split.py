@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -26,3 +27,22 @@ def test_impossible_splits_get_a_sentence(labels, folds, fold, sentence):
 def test_the_unlabelled_are_never_learned_from():
     parts = split(cases(["a", "b", None] * 10), "t", 3, 0, 0)
     assert set(parts[2::3]) == {"test"}
+
+
+def test_numbers_are_balanced_by_their_order():
+    numbers = [float(i * i) for i in range(100)]
+    for fold in range(4):
+        parts = split(cases(numbers), "t", 4, fold, 0, "regression")
+        for part in ("train", "val", "test"):
+            shown = np.sqrt(np.array(numbers)[parts == part])
+            assert 40 < shown.mean() < 60 and shown.max() - shown.min() > 75
+
+
+def test_several_labels_are_balanced_by_the_rarest():
+    labels = ["common"] * 60 + ["common&rare"] * 12 + ["rare"] * 12 + [""] * 36
+    for fold in range(4):
+        parts = split(cases(labels), "t", 4, fold, 0, "multilabel")
+        for part, least in (("train", 8), ("val", 4), ("test", 4)):
+            there = [labels[i] for i in np.flatnonzero(parts == part)]
+            assert sum("rare" in label for label in there) >= least
+            assert there.count("") >= least and there.count("common") >= least

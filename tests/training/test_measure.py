@@ -1,7 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import balanced_accuracy_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    brier_score_loss,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+)
 
 from studykit.training.measure import auroc, balanced_accuracy, brier, draws, measures
 
@@ -82,3 +88,24 @@ def test_the_difference_is_paired(table):
 def test_one_class_only_gives_a_reason(table):
     found = measures(table[table["t"] == "a"], "t", ["t.a", "t.b"], ["a", "b"])
     assert found["estimate"].isna().all() and "two are needed" in found["why"][0]
+
+
+def test_several_labels_at_once_agree_with_scikit_learn():
+    draw = np.random.default_rng(3)
+    truth, p = draw.random((80, 3)) < 0.4, draw.random((80, 3)).round(2)
+    names = np.array(["a", "b", "c"])
+    cells = ["&".join(names[row]) for row in truth]
+    rows = pd.DataFrame({"group": range(80), "t": cells, "t.a": p[:, 0], "t.b": p[:, 1], "t.c": p[:, 2]})
+    found = measures(rows, "t", ["t.a", "t.b", "t.c"], names, kind="multilabel").set_index("statistic")
+    assert found["estimate"]["AUROC"] == pytest.approx(roc_auc_score(truth, p, average="macro"))
+    assert found["estimate"]["Brier score"] == pytest.approx(((p - truth) ** 2).mean())
+    assert (found["low"] < found["estimate"]).all() and (found["estimate"] < found["high"]).all()
+
+
+def test_numbers_agree_with_scikit_learn():
+    draw = np.random.default_rng(4)
+    truth = draw.normal(size=60)
+    rows = pd.DataFrame({"group": range(60), "t": truth, "v": truth + draw.normal(size=60)})
+    found = measures(rows, "t", ["v"], (), kind="regression").set_index("statistic")["estimate"]
+    assert found["mean absolute error"] == pytest.approx(mean_absolute_error(rows["t"], rows["v"]))
+    assert found["R2"] == pytest.approx(r2_score(rows["t"], rows["v"]))
