@@ -1,4 +1,4 @@
-"""The commands: python -m studykit demo | models | run | explain | serve."""
+"""The commands: python -m studykit demo | models | suits | check | fetch | import | run | explain | serve."""
 
 import argparse
 import sys
@@ -11,17 +11,19 @@ RUNS = Path("data/runs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command; 0 where it went well, 2 for bad input (one sentence on stderr)."""
+    """Carry out one command; 0 where it went well, 1 where `check` finds problems, 2 for bad input.
+
+    Bad input is one sentence on stderr.
+    """
     given = _parser().parse_args(arguments)
     try:
-        given.act(given)
+        return given.act(given) or 0
     except InputError as why:
         print(f"studykit: {why}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstudykit: stopped; what was finished is kept, nothing is half-written.", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +53,44 @@ def _parser() -> argparse.ArgumentParser:
         "python -m studykit models",
     )  # fmt: skip
     models.add_argument("--markdown", action="store_true", help="as README shows it")
+
+    suits = command(
+        "suits", _suits, "List which model suits which data set, and why not.", "python -m studykit suits"
+    )
+    suits.add_argument("--markdown", action="store_true", help="as README shows it")
+
+    check = command(
+        "check", _check, "Say what a data set must answer before anybody trains on it.",
+        "python -m studykit check data/my_cases\n  python -m studykit check ham10000\n"
+        "  python -m studykit check data/recipes/breast.json",
+    )  # fmt: skip
+    check.add_argument(
+        "data", metavar="DATA", help="a folder with cases.csv, the name of a data set, or a recipe"
+    )
+    check.add_argument(
+        "--confirm", action="store_true", help="write the columns' kinds, as they are shown, to cases.json"
+    )
+
+    fetch = command(
+        "fetch", _fetch, "Bring a data set from its publisher, once you agree to its licence.",
+        "python -m studykit fetch bus_bra",
+    )  # fmt: skip
+    fetch.add_argument("name", metavar="NAME", help="of a data set")
+    fetch.add_argument("--to", type=Path, default=Path("data"), help="the folder of all data sets (data)")
+    fetch.add_argument("--flag", default="", help="which MedMNIST set")
+    fetch.add_argument("--size", type=int, default=0, help="of MedMNIST's pictures")
+    fetch.add_argument("--yes", action="store_true", help="agree without being asked")
+
+    bring = command(
+        "import", _import, "Make a folder of cases, without names, from a folder of DICOM files.",
+        "python -m studykit import /media/dicom data/my_cases --key ~/studykit.key",
+    )  # fmt: skip
+    bring.add_argument("source", type=Path, metavar="DICOM")
+    bring.add_argument("out", type=Path, metavar="FOLDER", help="the new folder")
+    bring.add_argument(
+        "--key", type=Path, required=True, metavar="FILE",
+        help="holds the secret by which patients get their new names; made where it is not there",
+    )  # fmt: skip
 
     run = command(
         "run", _run, "Carry out a recipe: train, measure, explain.",
@@ -96,6 +136,113 @@ def _models(given: argparse.Namespace) -> None:
         for line in (f"takes {row['takes']}; tasks: {row['tasks']}", sizes, f"shows {row['shows']}"):
             print(textwrap.indent(textwrap.fill(line, 100), "    "))
     print(f"\nCounted on {SIZES}.")
+
+
+def _suits(given: argparse.Namespace) -> None:
+    from studykit.training.suits import as_markdown, suits_matrix
+
+    matrix = suits_matrix()
+    if given.markdown:
+        print(as_markdown(matrix))
+        return
+    for row in matrix.to_dict("records"):
+        reasons = {model: why for model, why in row.items() if model in matrix.columns[3:]}
+        print(f"{row['data set']}: {row['modalities']}; {row['tasks']}")
+        print(f"    suits {', '.join(model for model, why in reasons.items() if not why)}")
+        for model, why in reasons.items():
+            if why:
+                print(f"    not {model}: {why}")
+
+
+def _check(given: argparse.Namespace) -> int:
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from studykit.audit import checked, report
+
+    dataset, parts = _asked(given.data)
+    folder = Path(given.data) if Path(given.data).is_dir() else None
+    if folder:
+        _show_columns(folder, given.confirm)
+    elif given.confirm:
+        raise InputError("--confirm goes with a folder of your own cases; leave it out.")
+    print(f"{dataset.card}\n")
+    for sentence in dataset.notes():
+        print(f"{sentence}\n")
+    table = checked(dataset, parts, partial(tqdm, desc="looking", leave=False, disable=None))
+    print(report(table))
+    return int((table["level"] == "problem").any())
+
+
+def _asked(data: str):
+    """The data set that is meant (a folder, a recipe or a name), and the recipe's first split."""
+    from studykit.catalog import build
+    from studykit.datasets import Dataset, split
+
+    if Path(data).is_dir():
+        return build(Dataset, {"name": "own_folder", "folder": data}), None
+    if not data.endswith(".json"):
+        return build(Dataset, data), None
+    from studykit.training import read_recipe
+
+    recipe = read_recipe(Path(data))
+    dataset = build(Dataset, recipe.dataset)
+    task, fold = dataset.tasks[0], recipe.folds_to_run[0]
+    return dataset, split(dataset.cases, task.name, recipe.folds, fold, recipe.seed, task.kind)
+
+
+def _show_columns(folder: Path, confirm: bool) -> None:
+    """What each column of a folder's table is taken for, and why; written to cases.json where confirmed."""
+    import json
+
+    from studykit.datasets.own_folder import inferred
+    from studykit.whole import write_whole
+
+    told = inferred(folder)
+    tasks = {
+        name: f"task, {task['kind']}: {', '.join(task.get('classes', []))}"
+        for name, task in told["tasks"].items()
+    }
+    print(f"Columns of {folder}:")
+    for column, kind in {**tasks, **told["columns"]}.items():
+        print(f"  {column}: {kind} ({told['reasons'].get(column, 'cases.json says so')})")
+    for column, why in told["refused"].items():
+        print(f"  {column}: not used, {why}")
+    if confirm:
+        write_whole(folder / "cases.json", json.dumps(told, indent=1, ensure_ascii=False))
+        print(f"Written to {folder / 'cases.json'}; change it there.\n")
+    else:
+        print("Confirm with --confirm (writes cases.json), or write there what you mean.\n")
+
+
+def _fetch(given: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from studykit.catalog import check_choice
+    from studykit.datasets import Dataset
+    from studykit.datasets.fetch import fetch
+
+    check_choice("data set", given.name, Dataset.catalogue)
+    with tqdm(unit="B", unit_scale=True, leave=False, disable=None) as bar:
+
+        def watch(file: str, came: int, whole: int) -> None:
+            bar.set_description(file, refresh=False)
+            bar.total, bar.n = whole or None, came
+            bar.refresh()
+
+        def agree(offer: str) -> bool:
+            print(offer)
+            return given.yes or input("Fetch it on these terms? [y/N] ").strip().lower() in ("y", "yes")
+
+        fetch(given.name, given.to, agree, watch=watch, flag=given.flag, size=given.size)
+
+
+def _import(given: argparse.Namespace) -> None:
+    from studykit.datasets.dicom_import import import_dicom
+
+    import_dicom(given.source, given.out, given.key)
+    print(f"Add a column 'label' to {given.out / 'cases.csv'}, then: python -m studykit check {given.out}")
 
 
 def _run(given: argparse.Namespace) -> None:

@@ -2,22 +2,18 @@
 
 from studykit.datasets.breast_lesions_usg import BreastLesionsUSG
 from studykit.datasets.breast_phantom import BreastPhantom
+from studykit.datasets.bus_bra import BUSBRA
 from studykit.datasets.busi import BUSI
 from studykit.datasets.chest_phantom import ChestPhantom
 from studykit.datasets.dataset import Dataset
+from studykit.datasets.ham10000 import HAM10000
+from studykit.datasets.pad_ufes_20 import PADUFES20
 from studykit.datasets.prepared import Prepared
 from studykit.datasets.split import split
 from studykit.datasets.unrelated_pair import UnrelatedPair
 from studykit.datasets.xor_phantom import XorPhantom
 
 __all__ = [
-    "BUSI",
-    "BreastLesionsUSG",
-    "BreastPhantom",
-    "ChestPhantom",
-    "Dataset",
-    "Prepared",
-    "UnrelatedPair",
-    "XorPhantom",
-    "split",
-]
+    "BUSBRA", "BUSI", "HAM10000", "PADUFES20", "BreastLesionsUSG", "BreastPhantom", "ChestPhantom",
+    "Dataset", "Prepared", "UnrelatedPair", "XorPhantom", "split",
+]  # fmt: skip

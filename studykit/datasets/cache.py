@@ -24,7 +24,8 @@ import numpy as np
 from studykit.catalog import spec
 from studykit.datasets.dataset import Dataset
 
-FLOATS, BYTES, BITS = range(3)  # float32; float32 that was k/255; bool
+KINDS = ("float32", "uint8", "bool")
+BITS = 2  # a bit each
 
 
 def default_cache() -> "Cache":
@@ -43,7 +44,7 @@ class Cache:
         self.folder = folder
 
     def array(self, key: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The float32 or bool array of `shape` under `key`; made, and kept, where it is not there."""
+        """The array (float32, uint8 or bool) of `shape` under `key`; made, and kept, where it is not there."""
         folder = self.folder
         if folder is None:
             return make()
@@ -52,36 +53,46 @@ class Cache:
             return _unpacked(path.read_bytes(), shape)
         except (OSError, ValueError):
             made = make()
-            self._keep(folder, path, made)
-            return made
-
-    def _keep(self, folder: Path, path: Path, values: np.ndarray) -> None:
-        hidden = path.with_name(f".{path.name}-{os.getpid()}-{threading.get_ident()}")
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.parent.mkdir(exist_ok=True, mode=0o700)
-            try:
-                hidden.write_bytes(_packed(values))
-                hidden.replace(path)
-            finally:
-                hidden.unlink(missing_ok=True)
+            _keep(path, _packed(made))
         except OSError as why:
             self.folder = None
             logging.warning("Pictures are no longer kept in %s (%s); reading goes on.", folder, why)
+        return made
 
 
-def picture_key(dataset: Dataset, case: str, modality: str) -> str:
-    """Under which one picture is kept; empty where it is not read from files of its own."""
-    files = dataset.sources(case, modality)
-    if not files:
-        return ""
+def _keep(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    hidden = path.with_name(f".{path.name}-{os.getpid()}-{threading.get_ident()}")
+    try:
+        try:
+            hidden.write_bytes(content)
+        except FileNotFoundError:
+            path.parents[1].mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.parent.mkdir(exist_ok=True, mode=0o700)
+            hidden.write_bytes(content)
+        hidden.replace(path)
+    except OSError:
+        if path.parent.is_dir():
+            hidden.unlink(missing_ok=True)
+        raise
+
+
+def key_maker(dataset: Dataset, modality: str) -> Callable[[str], str]:
+    """A function of a case: the key of its picture; empty where it is not read from files of its own."""
     digest = hashlib.sha256(_made_by(type(dataset)).encode())
     settings = {key: value for key, value in spec(dataset).items() if key != "folder"}
     shape = next(str(m) for m in dataset.pictures if m.name == modality)
     digest.update(json.dumps([settings, modality, shape], sort_keys=True).encode())
-    for path in files:
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+
+    def key(case: str) -> str:
+        own = digest.copy()
+        files = dataset.sources(case, modality)
+        for path in files:
+            own.update(path.name.encode() + path.read_bytes())
+        return own.hexdigest() if files else ""
+
+    return key
 
 
 @cache
@@ -96,22 +107,16 @@ def _made_by(cls: type) -> str:
 
 def _packed(values: np.ndarray) -> bytes:
     """One byte for the kind, four for the check sum, then the values."""
-    if values.dtype == bool:
-        kind, data = BITS, np.packbits(values).tobytes()
-    else:
-        small = np.round(np.nan_to_num(np.clip(values, 0, 1)) * 255).astype(np.uint8)
-        exact = np.array_equal(small.astype(np.float32) / 255, values)
-        kind, data = (BYTES, small.tobytes()) if exact else (FLOATS, values.astype(np.float32).tobytes())
+    kind = KINDS.index(values.dtype.name)
+    data = (np.packbits(values) if kind == BITS else np.ascontiguousarray(values)).tobytes()
     return bytes([kind]) + zlib.crc32(data).to_bytes(4, "little") + data
 
 
 def _unpacked(packed: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """What `_packed` wrote; ValueError where the bytes are damaged."""
-    kind, data = packed[0] if packed else None, memoryview(packed)[5:]
-    if zlib.crc32(data) != int.from_bytes(packed[1:5], "little"):
+    kind, data = packed[:1], memoryview(packed)[5:]
+    if kind not in (b"\0", b"\1", b"\2") or zlib.crc32(data) != int.from_bytes(packed[1:5], "little"):
         raise ValueError("damaged")
-    if kind == BITS:
+    if kind[0] == BITS:
         return np.unpackbits(np.frombuffer(data, np.uint8), count=int(np.prod(shape))).reshape(shape) > 0
-    if kind == BYTES:
-        return np.frombuffer(data, np.uint8).reshape(shape).astype(np.float32) / 255
-    return np.frombuffer(data, np.float32).reshape(shape).copy()
+    return np.frombuffer(data, KINDS[kind[0]]).reshape(shape)

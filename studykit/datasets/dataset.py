@@ -53,6 +53,13 @@ class Dataset(Named):
         """
         raise NotImplementedError
 
+    def pixels(self, case: str, modality: str) -> np.ndarray:
+        """What is kept of a picture: `picture` itself, or uint8 of which 255 is 1, where files hold bytes.
+
+        Bytes are read faster, and four times as many pictures fit into memory.
+        """
+        return self.picture(case, modality)
+
     def mask(self, case: str, modality: str) -> np.ndarray:
         """The reference outline of one case, (H, W) or (D, H, W) bool; all False where there is none."""
         shape = next(m.shape for m in self.pictures if m.name == modality)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from studykit.case import Batch
-from studykit.datasets.cache import Cache, picture_key
+from studykit.datasets.cache import Cache, key_maker
 from studykit.datasets.dataset import Dataset
 
 MEMORY = 2**30  # bytes of pictures that are kept
@@ -28,16 +28,17 @@ class Pictures:
     def __init__(self, dataset: Dataset, cache: Cache, memory: int = MEMORY):
         self.dataset, self.cache = dataset, cache
         self._left = memory
+        self._key_of = {m.name: key_maker(dataset, m.name) for m in dataset.pictures}
         self._keys: dict[tuple[str, str], str] = {}
         self._kept: dict[tuple[str, str], np.ndarray] = {}
         self._modalities = {m.name: m for m in dataset.pictures}
 
     def picture(self, case: str, name: str) -> np.ndarray:
-        """(C, H, W) or (C, D, H, W) float32."""
+        """(C, H, W) or (C, D, H, W), float32, or uint8 of which 255 is 1."""
         found = self._kept.get((case, name))
         if found is None:
             shape = self._modalities[name].shape
-            found = self._cached("picture", case, name, shape, lambda: self.dataset.picture(case, name))
+            found = self._cached("picture", case, name, shape, lambda: self.dataset.pixels(case, name))
             if found.nbytes <= self._left:
                 self._left -= found.nbytes
                 self._kept[case, name] = found
@@ -53,7 +54,7 @@ class Pictures:
             return make()
         key = self._keys.get((case, name))
         if key is None:
-            key = self._keys[case, name] = picture_key(self.dataset, case, name)
+            key = self._keys[case, name] = self._key_of[name](case)
         return self.cache.array(f"{key}-{what}", shape, make) if key else make()
 
 
@@ -120,4 +121,11 @@ class Cases:
 
 
 def _stacked(found: list[Future]) -> Tensor:
-    return torch.from_numpy(np.stack([future.result() for future in found]))
+    arrays = [future.result() for future in found]
+    if len({array.dtype for array in arrays}) > 1:
+        arrays = [_fractions(array) for array in arrays]
+    return torch.from_numpy(_fractions(np.stack(arrays)))
+
+
+def _fractions(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32) / 255 if values.dtype == np.uint8 else values

@@ -1,14 +1,20 @@
 """Pictures in files, each perhaps with outlines in files of their own: what the papers' 2D sets share."""
 
+import csv
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 
 from studykit.case import Modality, Task
-from studykit.catalog import InputError, unknown
-from studykit.datasets.dataset import Dataset
+from studykit.catalog import InputError, check_choice
+from studykit.datasets.dataset import Dataset, find_folder
 from studykit.datasets.picture import read_mask, read_picture
+
+ROW = " row"  # where in its file a row stands; cells are stripped, so no column of a file is called this
 
 
 class OutlinedScans(Dataset):
@@ -32,8 +38,9 @@ class OutlinedScans(Dataset):
     def check_classes(self) -> None:
         """InputError for a class that the data set does not have."""
         for name in self.classes:
-            if name not in self.known_classes:
-                raise InputError(unknown(f"class of {self.name}", name, self.known_classes))
+            check_choice(f"class of {self.name}", name, self.known_classes)
+            if self.classes.count(name) > 1:
+                raise InputError(f"'classes' of {self.name} names '{name}' twice; name it once.")
 
     @property
     def tasks(self) -> tuple[Task, ...]:  # noqa: D102
@@ -54,3 +61,194 @@ class OutlinedScans(Dataset):
     def sources(self, case: str, modality: str = "image") -> list[Path]:  # noqa: D102
         scan, outlines = self.files_of(case)
         return [scan, *outlines]
+
+
+class ListedScans(OutlinedScans):
+    """Outlined scans listed in a CSV table, a row each; rows, pictures, outlines and groups meet by id.
+
+    home: the data set's folder. tables: where its table may stand there. places: where the pictures may
+        stand, folders or patterns. ending: the pictures' file ending.
+    key, label, together: the table's columns that name the picture (its id), its class, and what keeps
+        pictures on one side of a split; an `index.csv` in the folder (columns `file`, `group`) joins more.
+    known_columns: what `columns` may name. numbers: those that are numbers. missing: what stands for none.
+    all_outlined: whether every picture must have an outline.
+    """
+
+    home: ClassVar[str]
+    tables: ClassVar[tuple[str, ...]]
+    places: ClassVar[tuple[str, ...]]
+    ending: ClassVar[str] = ".png"
+    key: ClassVar[str]
+    label: ClassVar[str]
+    together: ClassVar[str]
+    known_columns: ClassVar[tuple[str, ...]]
+    numbers: ClassVar[tuple[str, ...]] = ()
+    missing: ClassVar[tuple[str, ...]] = ("",)
+    all_outlined: ClassVar[bool] = False
+    folder: str
+    columns: tuple[str, ...]
+
+    def __post_init__(self):
+        self.check_classes()
+        self.card.check_columns(self.columns)
+        for column in self.columns:
+            check_choice(f"column of {self.name}", column, self.known_columns)
+            if self.columns.count(column) > 1:
+                raise InputError(f"'columns' of {self.name} names '{column}' twice; name it once.")
+
+    def outline_of(self, scan: Path) -> Path:
+        """Where the outline of the picture `scan` would stand."""
+        raise NotImplementedError
+
+    @property
+    def record(self) -> tuple[str, ...]:  # noqa: D102
+        return self.columns
+
+    @cached_property
+    def _root(self) -> Path:
+        return find_folder(self.folder, self.home)
+
+    @cached_property
+    def _table_file(self) -> Path:
+        found = [self._root / name for name in self.tables if (self._root / name).is_file()]
+        if not found:
+            raise InputError(f"No table stands in {self._root}; put {' or '.join(self.tables)} there.")
+        return found[0]
+
+    @cached_property
+    def _scans(self) -> dict[str, Path]:
+        """{id: picture}, all that stand there."""
+        found: dict[str, Path] = {}
+        for place in self.places:
+            for path in sorted(self._root.glob(f"{place}/[!.]*{self.ending}")):
+                if path.stem in found:
+                    raise InputError(f"{path} stands also in {found[path.stem].parent}; remove one of them.")
+                found[path.stem] = path
+        return found
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        """The table's cells as text by id, with ROW; every row has its picture and a known class."""
+        table = read_table(self._table_file, (self.key, self.label, self.together, *self.columns))
+        table.insert(0, ROW, [f"Row {row} of {self._table_file.name}" for row in table.index])
+        table.index = pd.Index([name.removesuffix(self.ending) for name in table[self.key]], name="id")
+        twice = table.index.duplicated()
+        if twice.any():
+            row = table[twice].iloc[0]
+            raise InputError(f"{row[ROW]} lists {row[self.key]} once more; remove one of its rows.")
+        for case, row in table.iterrows():
+            self._check_row(str(case), row)
+        for case in sorted(self._scans.keys() - set(table.index)):
+            raise InputError(
+                f"The image {self._scans[case]} has no row in {self._table_file.name}; "
+                "add the row or remove the image."
+            )
+        return table.sort_index()
+
+    def _check_row(self, case: str, row: pd.Series) -> None:
+        if case not in self._scans:
+            raise InputError(
+                f"{row[ROW]} lists '{row[self.key]}', but no {case}{self.ending} stands in "
+                f"{' or '.join(self.places)} of {self._root}; restore the image or remove the row."
+            )
+        if self.all_outlined and not self.outline_of(self._scans[case]).is_file():
+            raise InputError(
+                f"The image {case} ({row[ROW]}) has no mask; restore {self.outline_of(self._scans[case])}."
+            )
+        if row[self.label] not in ("", *self.known_classes):
+            raise InputError(
+                f"{row[ROW]} gives '{row[self.label]}' as {self.label}; it is one of "
+                f"{', '.join(self.known_classes)}, or nothing where not known."
+            )
+        if not row[self.together]:
+            raise InputError(f"{row[ROW]} has no {self.together}; fill it in, folds are made by it.")
+
+    def _values(self, column: str) -> pd.Series:
+        """A column of the record: numbers or words, NaN where missing."""
+        cells = self._table[column]
+        cells = cells.mask(cells.isin(self.missing))
+        if column not in self.numbers:
+            return cells
+        values = pd.to_numeric(cells, errors="coerce").astype(float)
+        wrong = cells.notna() & ~np.isfinite(values)
+        if wrong.any():
+            row = self._table[wrong].iloc[0]
+            raise InputError(
+                f"{row[ROW]} gives '{row[column]}' as {column}; write a number, or nothing where not known."
+            )
+        return values
+
+    @property
+    def _index_file(self) -> Path:
+        return self._root / "index.csv"
+
+    @property
+    def _groups(self) -> pd.Series:
+        groups = self._table[self.together]
+        if not self._index_file.is_file():
+            return groups
+        index = read_table(self._index_file, ("file", "group"))
+        listed: dict[str, str] = {}
+        for file, group in index.loc[index["group"] != "", ["file", "group"]].to_numpy():
+            if listed.setdefault(Path(file).stem, group) != group:
+                raise InputError(f"{self._index_file} gives '{file}' two groups; keep one of its rows.")
+        return joined(groups, groups.index.to_series().map(listed))
+
+    @cached_property
+    def cases(self) -> pd.DataFrame:  # noqa: D102
+        labels = self._table[self.label]
+        record = {column: self._values(column) for column in self.columns}
+        cases = pd.DataFrame({"group": self._groups, **record, self.task: labels.mask(labels == "")})
+        return cases[labels.isin(("", *self.classes))]
+
+    def files_of(self, case: str) -> tuple[Path, list[Path]]:  # noqa: D102
+        scan = self._scans[case]
+        outline = self.outline_of(scan)
+        return scan, [outline] if outline.is_file() else []
+
+    def files(self) -> list[Path]:  # noqa: D102
+        index = [self._index_file] if self._index_file.is_file() else []
+        return [self._table_file, *index, *super().files()]
+
+    def notes(self) -> list[str]:  # noqa: D102
+        without = sum(not self.files_of(case)[1] for case in self.cases.index)
+        if without in (0, len(self.cases)):
+            return []
+        return [f"{without} of {len(self.cases)} cases of {self.name} have no outline: an empty mask."]
+
+
+def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
+    """The cells of the CSV file `path` as text, indexed by row as a spreadsheet counts (the header is row 1).
+
+    Raises InputError for a file that is no UTF-8 CSV, for a row of another length than the header, and
+    for a `needed` column that is not there.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error) as why:
+        raise InputError(f"The table {path} cannot be read ({why}); save it as CSV in UTF-8.") from None
+    header = rows[0] if rows else []
+    for column in needed:
+        check_choice(f"column in {path.name}", column, header)
+        if header.count(column) > 1:
+            raise InputError(f"{path} has the column '{column}' twice; keep one of them.")
+    filled = {number: row for number, row in enumerate(rows[1:], start=2) if any(row)}
+    for number, row in filled.items():
+        if len(row) != len(header):
+            raise InputError(
+                f"Row {number} of {path.name} has {len(row)} cells, the header {len(header)}; mend the row."
+            )
+    return pd.DataFrame(filled.values(), index=list(filled), columns=header, dtype=str)
+
+
+def joined(first: pd.Series, second: pd.Series) -> pd.Series:
+    """One group for all that share a value of either, directly or through others; NaN shares with none.
+
+    Each group is called by its smallest value of `first`.
+    """
+    while True:
+        wider = first.groupby(second).transform("min").fillna(first).groupby(first).transform("min")
+        if wider.equals(first):
+            return first
+        first = wider

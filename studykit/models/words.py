@@ -1,6 +1,6 @@
 """A text's words, each of which may ask all others what it means here, through a small transformer.
 
-t_0 = s, t_i = dropout(E[word i]) + p_i;  `layers` times t = t + attention(norm t), t = t + W_2 gelu(W_1 norm t);
+t_0 = s, t_i = dropout(E[word i]) + p_i;  each layer: t = t + attention(norm t), t = t + W_2 gelu(W_1 norm t);
 f = mean over the words and s of norm t. s is a learned start, so a text without words has features, too.
 
 Vaswani A et al. Attention is all you need. NeurIPS 2017.

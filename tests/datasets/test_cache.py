@@ -7,11 +7,11 @@ import pytest
 from datasets import layouts
 from studykit.catalog import InputError
 from studykit.datasets import BUSI, BreastPhantom, Prepared
-from studykit.datasets.cache import Cache, default_cache, picture_key
+from studykit.datasets.cache import Cache, default_cache, key_maker
 from studykit.datasets.loading import Cases, Pictures
 
 FRACTION = np.random.default_rng(0).random((1, 6, 5)).astype(np.float32)
-BYTES = (np.arange(30, dtype=np.float32) / 255).reshape(1, 6, 5)
+BYTES = np.arange(30, dtype=np.uint8).reshape(1, 6, 5)
 BITS = FRACTION[0] > 0.5
 
 
@@ -28,7 +28,7 @@ def never():
 def test_what_is_kept_comes_back_bit_by_bit(cache, values):
     assert cache.array("abc-picture", values.shape, lambda: values) is values
     again = cache.array("abc-picture", values.shape, never)
-    assert again.dtype == values.dtype and np.array_equal(again, values, equal_nan=values.dtype != bool)
+    assert again.dtype == values.dtype and np.array_equal(again, values, equal_nan=values.dtype == np.float32)
 
 
 def test_pictures_of_whole_bytes_take_a_quarter_of_the_room(cache):
@@ -74,13 +74,13 @@ def test_the_key_follows_content_and_settings_and_not_the_place(tmp_path):
     folder = layouts.busi(tmp_path / "a")
     one = BUSI(folder=str(folder), size=32)
     case = "benign (1)"
-    key = picture_key(one, case, "image")
+    key = key_maker(one, "image")(case)
     folder.rename(tmp_path / "b")
-    assert picture_key(BUSI(folder=str(tmp_path / "b"), size=32), case, "image") == key
-    assert picture_key(BUSI(folder=str(tmp_path / "b"), size=48), case, "image") != key
+    assert key_maker(BUSI(folder=str(tmp_path / "b"), size=32), "image")(case) == key
+    assert key_maker(BUSI(folder=str(tmp_path / "b"), size=48), "image")(case) != key
     layouts.square().save(one.files_of(case)[0].as_posix().replace("/a/", "/b/"))
-    assert picture_key(BUSI(folder=str(tmp_path / "b"), size=32), case, "image") != key
-    assert picture_key(BreastPhantom(count=20), "phantom-0001", "image") == ""
+    assert key_maker(BUSI(folder=str(tmp_path / "b"), size=32), "image")(case) != key
+    assert key_maker(BreastPhantom(count=20), "image")("phantom-0001") == ""
 
 
 @pytest.fixture
@@ -91,9 +91,9 @@ def counted(tmp_path):
     class Counted(BUSI):
         seen = []
 
-        def picture(self, case, modality="image"):
+        def pixels(self, case, modality="image"):
             self.seen.append(case)
-            return super().picture(case, modality)
+            return super().pixels(case, modality)
 
     return Counted(folder=str(layouts.busi(tmp_path / "d")), size=32)
 

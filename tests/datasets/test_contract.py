@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets import layouts
+from datasets import layouts, layouts_records
 from studykit.catalog import build, spec
 from studykit.datasets import Dataset, Prepared, split
 
@@ -15,7 +15,13 @@ SMALL = {
     "unrelated_pair": {"first": PAIR, "second": {**PAIR, "size": 32, "seed": 1}},
     "xor_phantom": {"count": 40},
 }
-LAYOUTS = {"busi": layouts.busi, "breast_lesions_usg": layouts.breast}
+LAYOUTS = {
+    "busi": layouts.busi,
+    "breast_lesions_usg": layouts.breast,
+    "bus_bra": layouts_records.bus_bra,
+    "pad_ufes_20": layouts_records.pad_ufes_20,
+    "ham10000": layouts_records.ham10000,
+}
 OTHERS = [
     {"name": "xor_phantom", "count": 40, "kinds": ["volume", "image"]},
     {"name": "xor_phantom", "count": 40, "kinds": ["image", "table"]},
@@ -95,7 +101,8 @@ def test_folds_keep_patients_together_and_classes_balanced(dataset):
         sides = parts.groupby(cases["group"]).nunique()
         assert sides.max() == 1
         assert set(parts) == {"train", "val", "test"}
-        assert all(cases.loc[parts == part, label].nunique() == 2 for part in set(parts))
+        classes = len(dataset.tasks[0].classes)
+        assert all(cases.loc[parts == part, label].nunique() == classes for part in set(parts))
         assert parts.equals(split(cases, label, 4, fold, seed=1))
         tested += parts.index[parts == "test"].tolist()
     assert sorted(tested) == sorted(cases.index)
