@@ -1,12 +1,15 @@
 """Data sets, one a file; importing this room joins them to the catalogue."""
 
+from studykit.datasets.brain_tumor_mri import BrainTumorMRI
 from studykit.datasets.breast_lesions_usg import BreastLesionsUSG
 from studykit.datasets.breast_phantom import BreastPhantom
 from studykit.datasets.bus_bra import BUSBRA
 from studykit.datasets.busi import BUSI
 from studykit.datasets.chest_phantom import ChestPhantom
+from studykit.datasets.covid_chestxray import CovidChestXray
 from studykit.datasets.dataset import Dataset
 from studykit.datasets.ham10000 import HAM10000
+from studykit.datasets.iq_othnccd import IQOTHNCCD
 from studykit.datasets.pad_ufes_20 import PADUFES20
 from studykit.datasets.prepared import Prepared
 from studykit.datasets.split import split
@@ -14,6 +17,6 @@ from studykit.datasets.unrelated_pair import UnrelatedPair
 from studykit.datasets.xor_phantom import XorPhantom
 
 __all__ = [
-    "BUSBRA", "BUSI", "HAM10000", "PADUFES20", "BreastLesionsUSG", "BreastPhantom", "ChestPhantom",
-    "Dataset", "Prepared", "UnrelatedPair", "XorPhantom", "split",
+    "BUSBRA", "BUSI", "HAM10000", "IQOTHNCCD", "PADUFES20", "BrainTumorMRI", "BreastLesionsUSG",
+    "BreastPhantom", "ChestPhantom", "CovidChestXray", "Dataset", "Prepared", "UnrelatedPair", "XorPhantom", "split",
 ]  # fmt: skip

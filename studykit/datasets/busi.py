@@ -4,20 +4,17 @@ Al-Dhabyani W, Gomaa M, Khaled H, Fahmy A. Dataset of breast ultrasound images. 
 2020;28:104863. doi:10.1016/j.dib.2019.104863
 """
 
-import hashlib
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from studykit.catalog import InputError
 from studykit.datasets.card import Card
 from studykit.datasets.dataset import find_folder
+from studykit.datasets.grouping import Grouping, grouped
 from studykit.datasets.outlined_scans import OutlinedScans
-from studykit.datasets.picture import read_image
 
 
 @dataclass(frozen=True)
@@ -84,26 +81,12 @@ class BUSI(OutlinedScans, name="busi"):
         return self._scans[case]
 
     @cached_property
-    def _groups(self) -> tuple[dict[str, str], bool]:
-        """{case: group}, and whether near-duplicates are known (an index.csv with groups)."""
-        index = self._root / "index.csv"
-        if index.is_file():
-            table = pd.read_csv(index, dtype=str)
-            if {"file", "group"} <= set(table.columns):
-                listed = {Path(file).stem: group for file, group in table[["file", "group"]].values}
-                for case in self._scans:
-                    if case not in listed:
-                        raise InputError(f"{index} gives no group for '{case}'; add its row.")
-                return listed, True
-        groups = {}
-        for case, (path, _) in self._scans.items():
-            pixels = np.asarray(read_image(path).convert("RGB"))
-            groups[case] = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:12]
-        return groups, False
+    def _grouping(self) -> Grouping:
+        return grouped(self._root, {case: path for case, (path, _) in self._scans.items()})
 
     @cached_property
     def cases(self) -> pd.DataFrame:  # noqa: D102
-        groups, _ = self._groups
+        groups = self._grouping.groups
         rows = [
             {"id": case, "group": groups[case], "lesion": path.parent.name}
             for case, (path, _) in self._scans.items()
@@ -111,11 +94,7 @@ class BUSI(OutlinedScans, name="busi"):
         return pd.DataFrame(rows).set_index("id")
 
     def notes(self) -> list[str]:  # noqa: D102
-        groups, known = self._groups
-        if known:
-            return []
-        extra = sum(count - 1 for count in Counter(groups.values()).values())
-        return [
-            f"BUSI has no patient identifiers and no index.csv with groups stands in {self._root}: "
-            f"{extra} exact duplicates are kept on one side of a split; near-duplicates are unknown."
-        ]
+        return self._grouping.notes("BUSI", self._root)
+
+    def files(self) -> list[Path]:  # noqa: D102
+        return [*self._grouping.files, *super().files()]

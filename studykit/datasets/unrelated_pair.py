@@ -7,9 +7,11 @@ that gains from the pair gains from being trained on two tasks, or from leakage.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -118,6 +120,16 @@ class UnrelatedPair(Dataset, name="unrelated_pair"):
         told = {name: source.planted(own) for name, (source, own) in owned.items()}
         return "; ".join(f"{name}: {words}" for name, words in told.items() if words)
 
+    def evidence(self, case: str) -> Mapping[str, Any]:  # noqa: D102
+        owned = {name: self._own(case, name) for name in self._sources}
+        told = {name: source.evidence(own) for name, (source, own) in owned.items()}
+        firsts = {name: source.pictures[0].name for name, source in self._sources.items()}
+        return {name: told[name][first] for name, first in firsts.items() if first in told[name]}
+
+    def sources(self, case: str, modality: str) -> list[Path]:  # noqa: D102
+        source, own = self._own(case, modality)
+        return source.sources(own, source.pictures[0].name)
+
     def notes(self) -> list[str]:  # noqa: D102
         own = "Each case is two different people joined by index: complementary evidence cannot exist."
         return list(dict.fromkeys([own, *self.first.notes(), *self.second.notes()]))
@@ -134,9 +146,10 @@ class UnrelatedPair(Dataset, name="unrelated_pair"):
 
 
 def _by_group(groups: pd.Series, draw: np.random.Generator) -> list[list[str]]:
-    """Each group's cases; groups, and cases within a group, in random order."""
+    """Each group's cases; groups, whatever their size, and cases within a group in random order."""
     mixed = groups.iloc[draw.permutation(len(groups))]
-    return [rows.index.tolist() for _, rows in mixed.groupby(mixed, sort=False)]
+    piles = [rows.index.tolist() for _, rows in mixed.groupby(mixed, sort=True)]
+    return [piles[at] for at in draw.permutation(len(piles))]
 
 
 def _joined(first: list[list[str]], second: list[list[str]]) -> list[tuple[str, str, str]]:

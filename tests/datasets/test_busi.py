@@ -46,7 +46,7 @@ def test_an_index_beside_the_pictures_gives_the_groups(folder):
     groups = [f"g{position // 2}" for position in range(len(names))]
     pd.DataFrame({"file": names, "group": groups}).to_csv(folder / "index.csv", index=False)
     dataset = BUSI(folder=str(folder))
-    assert dataset.notes() == []
+    assert dataset.notes() == [] and dataset.files()[0] == folder / "index.csv"
     assert dataset.cases["group"].tolist()[:4] == ["g0", "g0", "g1", "g1"]
 
 
