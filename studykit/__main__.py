@@ -1,6 +1,7 @@
 """The commands: python -m studykit demo | models | suits | check | fetch | import | run | explain | serve."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "python -m studykit fetch bus_bra",
     )  # fmt: skip
     fetch.add_argument("name", metavar="NAME", help="of a data set")
-    fetch.add_argument("--to", type=Path, default=Path("data"), help="the folder of all data sets (data)")
+    fetch.add_argument("--to", type=Path, help="the folder of all data sets ($STUDYKIT_DATA, else data)")
     fetch.add_argument("--flag", default="", help="which MedMNIST set")
     fetch.add_argument("--size", type=int, default=0, help="of MedMNIST's pictures")
     fetch.add_argument("--yes", action="store_true", help="agree without being asked")
@@ -233,9 +234,12 @@ def _fetch(given: argparse.Namespace) -> None:
 
         def agree(offer: str) -> bool:
             print(offer)
-            return given.yes or input("Fetch it on these terms? [y/N] ").strip().lower() in ("y", "yes")
+            if given.yes or not sys.stdin.isatty():
+                return given.yes
+            return input("Fetch it on these terms? [y/N] ").strip().lower() in ("y", "yes")
 
-        fetch(given.name, given.to, agree, watch=watch, flag=given.flag, size=given.size)
+        home = given.to or Path(os.environ.get("STUDYKIT_DATA") or "data")
+        fetch(given.name, home, agree, watch=watch, flag=given.flag, size=given.size)
 
 
 def _import(given: argparse.Namespace) -> None:

@@ -79,8 +79,8 @@ def _full_disk_told(target: Path) -> Iterator[None]:
         if why.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise InputError(
                 f"The disk is full: {target} could not be written and nothing of it was kept; "
-                "free some space or choose another place with --out."
+                "free some space or choose another place."
             ) from None
         if why.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise InputError(f"{target} may not be written here; choose another place with --out.") from None
+            raise InputError(f"{target} may not be written here; choose another place.") from None
         raise

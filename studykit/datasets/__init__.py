@@ -10,6 +10,7 @@ from studykit.datasets.covid_chestxray import CovidChestXray
 from studykit.datasets.dataset import Dataset
 from studykit.datasets.ham10000 import HAM10000
 from studykit.datasets.iq_othnccd import IQOTHNCCD
+from studykit.datasets.medmnist import MedMNIST
 from studykit.datasets.pad_ufes_20 import PADUFES20
 from studykit.datasets.prepared import Prepared
 from studykit.datasets.split import split
@@ -17,6 +18,7 @@ from studykit.datasets.unrelated_pair import UnrelatedPair
 from studykit.datasets.xor_phantom import XorPhantom
 
 __all__ = [
-    "BUSBRA", "BUSI", "HAM10000", "IQOTHNCCD", "PADUFES20", "BrainTumorMRI", "BreastLesionsUSG",
-    "BreastPhantom", "ChestPhantom", "CovidChestXray", "Dataset", "Prepared", "UnrelatedPair", "XorPhantom", "split",
+    "BUSBRA", "BUSI", "HAM10000", "IQOTHNCCD", "BrainTumorMRI", "BreastLesionsUSG", "BreastPhantom",
+    "ChestPhantom", "CovidChestXray", "Dataset", "MedMNIST", "PADUFES20", "Prepared", "UnrelatedPair",
+    "XorPhantom", "split",
 ]  # fmt: skip

@@ -44,7 +44,7 @@ class Cache:
         self.folder = folder
 
     def array(self, key: str, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The array (float32, uint8 or bool) of `shape` under `key`; made, and kept, where it is not there."""
+        """The array (float32, uint8 or bool) of `shape` under `key`; made and kept where it is not there."""
         folder = self.folder
         if folder is None:
             return make()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets import layouts, layouts_folders, layouts_records
+from datasets import layouts, layouts_folders, layouts_medmnist, layouts_records
 from studykit.catalog import build, spec
 from studykit.datasets import Dataset, Prepared, split
 
@@ -24,8 +24,9 @@ LAYOUTS = {
     "brain_tumor_mri": layouts_folders.brain_tumor_mri,
     "iq_othnccd": layouts_folders.iq_othnccd,
     "covid_chestxray": layouts_folders.covid_chestxray,
+    "medmnist": layouts_medmnist.medmnist,
 }
-WITHOUT_OUTLINES = {"brain_tumor_mri", "iq_othnccd"}
+WITHOUT_OUTLINES = {"brain_tumor_mri", "iq_othnccd", "medmnist"}
 OTHERS = [
     {"name": "xor_phantom", "count": 40, "kinds": ["volume", "image"]},
     {"name": "xor_phantom", "count": 40, "kinds": ["image", "table"]},
