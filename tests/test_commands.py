@@ -16,7 +16,9 @@ def said(capsys, *arguments):
     return code, out.out, out.err
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "explain", "serve"])
+@pytest.mark.parametrize(
+    "command", ["demo", "models", "suits", "check", "fetch", "import", "run", "explain", "serve"]
+)
 def test_help_gives_an_example(capsys, command):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -30,6 +32,15 @@ def test_help_gives_an_example(capsys, command):
         (["run", "nowhere.json"], "There is no recipe named 'nowhere.json'"),
         (["explain", "nowhere"], "There is no folder nowhere"),
         (["serve", "nowhere"], "There is no folder nowhere"),
+        (["check", "nowhere"], "There is no dataset named 'nowhere'"),
+        (["check", "nowhere.json"], "There is no recipe named 'nowhere.json'"),
+        (["check", "breast_phantom", "--confirm"], "--confirm goes with a folder of your own cases"),
+        (["fetch", "nowhere"], "There is no data set named 'nowhere'"),
+        (
+            ["fetch", "brain_tumor_mri", "--to", "nowhere"],
+            "No program may fetch brain_tumor_mri. By hand: sign in at Kaggle",
+        ),
+        (["import", "nowhere", "out", "--key", "key"], "nowhere"),
     ],
 )
 def test_bad_input_is_one_sentence_and_a_code(capsys, arguments, sentence):
@@ -127,3 +138,52 @@ def test_a_taken_port_gets_a_sentence(capsys, runs):
         taken.listen()
         code, _, err = said(capsys, "serve", runs, "--port", taken.getsockname()[1])
     assert code == 2 and "choose another with --port" in err
+
+
+def own(folder, rows):
+    """A small folder of own cases."""
+    folder.mkdir()
+    for number in range(rows):
+        layouts.picture(number).save(folder / f"{number}.png")
+    lines = [f"c{n},p{n},{'sick' if n % 3 else 'well'},{40 + n % 7},{n}.png" for n in range(rows)]
+    (folder / "cases.csv").write_text("\n".join(["id,patient,label,age,photo", *lines]))
+    return folder
+
+
+def test_check_shows_columns_for_confirmation_and_writes_them_when_asked(capsys, tmp_path):
+    folder = own(tmp_path / "mine", 30)
+    code, out, _ = said(capsys, "check", folder)
+    assert code == 0 and "label: task, binary: well, sick" in out
+    assert "age: number" in out and "photo: gray image" in out
+    assert "30 cases of 30 patients" in out and "0 problems" in out
+    assert not (folder / "cases.json").exists()
+    code, out, _ = said(capsys, "check", folder, "--confirm")
+    assert code == 0 and json.loads((folder / "cases.json").read_text())["columns"]["age"] == "number"
+    code, again, _ = said(capsys, "check", folder)
+    assert code == 0 and "age: number" in again
+
+
+def test_check_ends_with_1_where_there_are_problems(capsys, tmp_path):
+    folder = own(tmp_path / "mine", 30)
+    (folder / "7.png").write_bytes((folder / "6.png").read_bytes())  # sick and well, of two patients
+    code, out, _ = said(capsys, "check", folder)
+    assert code == 1 and "PROBLEM" in out and "c6" in out and "c7" in out
+
+
+def test_check_of_a_recipe_looks_at_its_split(capsys, tmp_path):
+    recipe = tmp_path / "r.json"
+    recipe.write_text(json.dumps({"dataset": {"name": "breast_phantom", "count": 60, "size": 32}}))
+    code, out, _ = said(capsys, "check", recipe)
+    assert code == 0 and "train" in out and "no split was given" not in out
+
+
+def test_fetch_asks_and_takes_silence_for_no(capsys, tmp_path):
+    code, out, _ = said(capsys, "fetch", "bus_bra", "--to", tmp_path / "data")
+    assert code == 0 and "licence:" in out and "citation:" in out and "Nothing was fetched." in out
+    assert not (tmp_path / "data").exists()
+
+
+def test_suits_says_which_and_why_not(capsys):
+    code, out, _ = said(capsys, "suits")
+    assert code == 0 and "chest_phantom: volume, record (table)" in out
+    assert "not mmcaf: The model mmcaf takes" in out

@@ -10,15 +10,19 @@ from studykit.datasets.covid_chestxray import CovidChestXray
 from studykit.datasets.dataset import Dataset
 from studykit.datasets.ham10000 import HAM10000
 from studykit.datasets.iq_othnccd import IQOTHNCCD
+from studykit.datasets.leg_phantom import LegPhantom
+from studykit.datasets.lung_pet_ct_dx import LungPETCTDx
 from studykit.datasets.medmnist import MedMNIST
 from studykit.datasets.pad_ufes_20 import PADUFES20
 from studykit.datasets.prepared import Prepared
+from studykit.datasets.redundant_pair import RedundantPair
+from studykit.datasets.report_phantom import ReportPhantom
 from studykit.datasets.split import split
 from studykit.datasets.unrelated_pair import UnrelatedPair
 from studykit.datasets.xor_phantom import XorPhantom
 
 __all__ = [
     "BUSBRA", "BUSI", "HAM10000", "IQOTHNCCD", "BrainTumorMRI", "BreastLesionsUSG", "BreastPhantom",
-    "ChestPhantom", "CovidChestXray", "Dataset", "MedMNIST", "PADUFES20", "Prepared", "UnrelatedPair",
-    "XorPhantom", "split",
+    "ChestPhantom", "CovidChestXray", "Dataset", "LegPhantom", "LungPETCTDx", "MedMNIST", "PADUFES20",
+    "Prepared", "RedundantPair", "ReportPhantom", "UnrelatedPair", "XorPhantom", "split",
 ]  # fmt: skip

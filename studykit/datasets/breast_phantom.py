@@ -19,6 +19,7 @@ from studykit.datasets.card import Card
 from studykit.datasets.planted_cohort import PlantedCohort
 
 GRAY = 0.5  # the mean of the drawn scans: what stands for a scan that shows nothing
+REACH = 1.72  # of the longest possible spicule, in the lesion's radii
 
 
 @dataclass(frozen=True)
@@ -84,20 +85,28 @@ class BreastPhantom(PlantedCohort, name="breast_phantom"):
     def mask(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
         return self._outline(case)[0]
 
+    def region(self, case: str, modality: str) -> np.ndarray:
+        """A disc that holds the lesion, spiculated or not, and all below it: there its shadow falls."""
+        away, radius, _ = self._place(case)
+        disc = np.hypot(*away) <= REACH * radius + 3  # pixels; the echo is blurred over two
+        return np.logical_or.accumulate(disc, axis=0)
+
     def _outline(self, case: str) -> tuple[np.ndarray, np.random.Generator]:
         """The lesion (H, W) and the generator that goes on to draw the rest of the picture."""
-        row = self.cases.loc[case]
-        draw = np.random.default_rng([self.seed, 3, self.cases.index.get_loc(case)])
-        size = self.size
-        radius = size * draw.uniform(0.15, 0.22)
-        middle = size * draw.uniform(0.38, 0.62, size=2)
-        y, x = np.mgrid[:size, :size] - middle[:, None, None]
+        (y, x), radius, draw = self._place(case)
         tilt, flat = draw.uniform(0, np.pi), draw.uniform(0.75, 1.0)
         along, across = x * np.cos(tilt) + y * np.sin(tilt), y * np.cos(tilt) - x * np.sin(tilt)
         angle = np.arctan2(across / flat, along)
-        shape = "lobulated" if row["evidence"] == "record" else row["truth"]
+        shape = self.cases.at[case, "truth"] if self.shows(case, "image") else "lobulated"
         edge = radius * _edge(shape, angle, draw)
         return np.hypot(along, across / flat) <= edge, draw
+
+    def _place(self, case: str) -> tuple[np.ndarray, float, np.random.Generator]:
+        """Pixels down and right of the lesion's middle (2, H, W), its radius, and the generator."""
+        draw = np.random.default_rng([self.seed, 3, self.cases.index.get_loc(case)])
+        radius = self.size * draw.uniform(0.15, 0.22)
+        middle = self.size * draw.uniform(0.38, 0.62, size=2)
+        return np.mgrid[: self.size, : self.size] - middle[:, None, None], radius, draw
 
 
 def _edge(shape: str, angle: np.ndarray, draw: np.random.Generator) -> np.ndarray:

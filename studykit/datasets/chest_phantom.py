@@ -24,6 +24,7 @@ from studykit.datasets.planted_cohort import PlantedCohort
 SPACING = 1.5  # mm between voxels, in all three directions
 WINDOW = (-1000.0, 400.0)  # HU that are stored as 0 and 1
 AIR, LUNG, FAT, SOFT, BONE = -1000.0, -850.0, -100.0, 40.0, 350.0  # HU
+REACH = 15.3  # mm from the nodule's middle: the longest possible spicule (12.6) and the blur
 
 
 @dataclass(frozen=True)
@@ -81,27 +82,34 @@ class ChestPhantom(PlantedCohort, name="chest_phantom"):
         }
 
     def picture(self, case: str, modality: str = "volume") -> np.ndarray:  # noqa: D102
-        hu, lungs, nodule, draw = self._chest(case)
+        hu, lungs, nodule, draw = self._with_nodule(case)
         hu = np.where(lungs, hu + (SOFT - LUNG) * _vessels(draw, hu.shape), hu)
         hu = np.where(nodule, SOFT, hu)
         hu = gaussian_filter(hu, 0.45, truncate=3) + draw.normal(0, 25, hu.shape)
         return np.clip(_stored(hu), 0, 1).astype(np.float32)[None]
 
     def mask(self, case: str, modality: str = "volume") -> np.ndarray:  # noqa: D102
-        return self._chest(case)[2]
+        return self._with_nodule(case)[2]
+
+    def region(self, case: str, modality: str) -> np.ndarray:
+        """A ball of one size around the nodule's middle, large enough for any nodule."""
+        return _distance(self._chest(case)[2], self.pictures[0].shape[1:]) <= REACH / SPACING
+
+    def _with_nodule(self, case: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.random.Generator]:
+        """The chest in HU, its lungs and the nodule, each (D, H, W), and the generator that goes on."""
+        hu, lungs, middle, draw = self._chest(case)
+        shape = self.cases.at[case, "truth"] if self.shows(case, "volume") else "lobulated"
+        return hu, lungs, _nodule(shape, draw, middle, hu.shape) & lungs, draw
 
     def _chest(self, case: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.random.Generator]:
-        """The chest in HU, its lungs and the nodule, each (D, H, W), and the generator that goes on."""
-        row = self.cases.loc[case]
+        """The chest in HU and its lungs, (D, H, W), the nodule's middle, and the generator that goes on."""
         draw = np.random.default_rng([self.seed, 3, self.cases.index.get_loc(case)])
         hu, lungs, middles = _body(draw, self.depth, self.size)
         middle = np.array([
             self.depth * draw.uniform(0.4, 0.6),
             *(self.size * (0.5 + middles[draw.integers(2)] + draw.uniform(-1, 1, 2) * (0.11, 0.04))),
         ])  # fmt: skip
-        shape = "lobulated" if row["evidence"] == "record" else row["truth"]
-        nodule = _nodule(shape, draw, middle, hu.shape) & lungs
-        return hu, lungs, nodule, draw
+        return hu, lungs, middle, draw
 
 
 def _stored(hu):

@@ -6,7 +6,7 @@ Labels, records and texts are small and stand in memory. Pictures stay in memory
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -48,6 +48,24 @@ class Pictures:
         """(H, W) or (D, H, W) bool."""
         shape = self._modalities[name].shape[1:]
         return self._cached("mask", case, name, shape, lambda: self.dataset.mask(case, name))
+
+    def read(self, ids: Iterable[str], watch: Callable[[Iterable], Iterable] = iter) -> None:
+        """Read every picture and mask of these cases once, so that nothing broken is met later.
+
+        Raises InputError for the first that cannot be read; `watch` wraps the loop (a progress bar).
+        """
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="reading") as pool:
+            try:
+                jobs = [pool.submit(self._read, case) for case in ids]
+                for job in watch(jobs):
+                    job.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _read(self, case: str) -> None:
+        for name in self._modalities:
+            self.picture(case, name)
+            self.mask(case, name)
 
     def _cached(self, what: str, case: str, name: str, shape: tuple[int, ...], make) -> np.ndarray:
         if self.cache.folder is None:

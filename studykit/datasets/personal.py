@@ -1,11 +1,11 @@
-"""What in a DICOM file points to a person, what little of it may leave, and names that only a key leads back.
+"""What in a DICOM file points to a person, what little of it may leave, and by what names.
 
 Nothing is kept because it looks harmless: a short list names what is, and each value must be a number in its
 range or a word of a closed list, so that a name typed into the wrong field stays behind. What the list holds
 follows DICOM PS3.15 Annex E, basic profile with retained patient characteristics, of which only sex and age
-are used. Identifiers become keyed hashes (HMAC-SHA-256): the same patient has the same name in every import
-with the same key, and nobody finds the way back by trying all numbers, as with a plain hash. Whoever holds
-the key can; such data are pseudonymous, not anonymous.
+are used. Identifiers become keyed hashes (HMAC-SHA-256): with the same key a patient has the same name in
+every import, and without it nobody finds the way back by trying all numbers, as with a plain hash. Who holds
+the key can, so such data are pseudonymous, not anonymous.
 """
 
 import hashlib

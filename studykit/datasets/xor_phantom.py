@@ -8,8 +8,10 @@ second modality is exchanged between cases.
 These are phantoms: no number measured on them says anything about patients.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,45 +24,40 @@ from studykit.datasets.dataset import Dataset
 from studykit.datasets.planted_cohort import WARNING
 
 GRAY = 0.5  # the background: what stands for a picture that shows nothing
+FADED = np.exp(-0.5 * 3**2)  # of a blob's height, three standard deviations from its middle
 KINDS = (("image", "volume"), ("image", "volume", "table"))
 
 
 @dataclass(frozen=True)
-class XorPhantom(Dataset, name="xor_phantom"):
-    """The four pairs of bits are equally frequent where `count` is a multiple of four.
+class BitPair(Dataset):
+    """Two modalities, each of which carries one bit; which bits there are decides the data set.
 
     size: a picture's side in pixels; a volume has a quarter as many slices. kinds: what the first and the
     second modality are; pictures are named "first" and "second", a table is the record, whose column
     Marker carries the bit.
     """
 
-    count: int = 4000
+    count: int = 400
     size: int = 32
     kinds: tuple[str, ...] = ("image", "image")
     seed: int = 0
 
-    card = Card(
-        title="Exclusive-or phantom, drawn by studykit: neither modality alone tells the label",
-        licence="none needed: no source, no patients",
-        citation="drawn by studykit",
-        label="planted: whether the bits of the two modalities differ",
-        group="every case is a patient of its own",
-        defects=(
-            "where and how large a blob is, the speckle, age and side are drawn alike for both classes",
-        ),
-    )
     simulated = True
-    tasks = (Task("label", "binary", ("same", "different")),)
     evidence_columns = ("Marker",)
 
     def __post_init__(self):
         if len(self.kinds) != 2 or any(k not in known for k, known in zip(self.kinds, KINDS, strict=True)):
             raise InputError(
-                f"'kinds' of xor_phantom is a pair, image or volume and then image, volume or table, "
+                f"'kinds' of {self.name} is a pair, image or volume and then image, volume or table, "
                 f"not {list(self.kinds)}."
             )
         if self.count < 20 or self.size < 16:
-            raise InputError("An exclusive-or phantom has at least 20 cases of 16 pixels or more.")
+            raise InputError(f"The data set {self.name} has at least 20 cases of 16 pixels or more.")
+
+    @property
+    def bits(self) -> np.ndarray:
+        """(cases, 2): the bit of the first and of the second modality, 0 or 1."""
+        raise NotImplementedError
 
     @property
     def pictures(self) -> tuple[Modality, ...]:  # noqa: D102
@@ -72,16 +69,11 @@ class XorPhantom(Dataset, name="xor_phantom"):
     def record(self) -> tuple[str, ...]:  # noqa: D102
         return ("Marker", "Age", "Side") if "table" in self.kinds else ()
 
-    @cached_property
-    def cases(self) -> pd.DataFrame:
-        """Besides the contract's columns: `first_bit` and `second_bit`, 0 or 1."""
-        ids = pd.Index([f"xor-{case:04d}" for case in range(self.count)], name="id")
-        first, second = self._bits.T
-        words = np.array(self.tasks[0].classes)
-        rows = pd.DataFrame(
-            {"group": ids, "label": words[first ^ second], "first_bit": first, "second_bit": second},
-            index=ids,
-        )
+    def table(self, prefix: str, **labels: np.ndarray) -> pd.DataFrame:
+        """The cases with these columns of class names, both bits, and the record where there is one."""
+        ids = pd.Index([f"{prefix}-{case:04d}" for case in range(self.count)], name="id")
+        first, second = self.bits.T
+        rows = pd.DataFrame({"group": ids, **labels, "first_bit": first, "second_bit": second}, index=ids)
         if self.record:
             draw = np.random.default_rng([self.seed, 2])
             rows["Marker"] = (2 * second - 1) * draw.uniform(0.8, 1.2, self.count).round(3)
@@ -89,15 +81,10 @@ class XorPhantom(Dataset, name="xor_phantom"):
             rows["Side"] = draw.choice(["left", "right"], self.count)
         return rows
 
-    @cached_property
-    def _bits(self) -> np.ndarray:
-        """(cases, 2), the four pairs in random order."""
-        pairs = np.random.default_rng([self.seed, 1]).permutation(np.arange(self.count) % 4)
-        return np.stack([pairs // 2, pairs % 2], axis=1)
-
-    def planted(self, case: str) -> str:  # noqa: D102
-        row = self.cases.loc[case]
-        return f"{row['label']}: the first bit is {row['first_bit']}, the second {row['second_bit']}"
+    def evidence(self, case: str) -> Mapping[str, Any]:
+        """Each blob up to three standard deviations from its middle, and the Marker."""
+        found = {m.name: self._blob(case, m.name)[0] >= FADED for m in self.pictures}
+        return {**found, "record": self.evidence_columns} if self.record else found
 
     def notes(self) -> list[str]:  # noqa: D102
         return [WARNING]
@@ -123,4 +110,39 @@ class XorPhantom(Dataset, name="xor_phantom"):
             away = (np.arange(count) + 0.5) / count - draw.uniform(0.3, 0.7)
             line = np.exp(-0.5 * (away / width) ** 2)
             blob = blob[..., None] * line  # axis by axis to ([D,] H, W)
-        return blob, self._bits[position, at], draw
+        return blob, self.bits[position, at], draw
+
+
+@dataclass(frozen=True)
+class XorPhantom(BitPair, name="xor_phantom"):
+    """The four pairs of bits are equally frequent where `count` is a multiple of four."""
+
+    count: int = 4000
+
+    card = Card(
+        title="Exclusive-or phantom, drawn by studykit: neither modality alone tells the label",
+        licence="none needed: no source, no patients",
+        citation="drawn by studykit",
+        label="planted: whether the bits of the two modalities differ",
+        group="every case is a patient of its own",
+        defects=(
+            "where and how large a blob is, the speckle, age and side are drawn alike for both classes",
+        ),
+    )
+    tasks = (Task("label", "binary", ("same", "different")),)
+
+    @cached_property
+    def cases(self) -> pd.DataFrame:
+        """Besides the contract's columns: `first_bit` and `second_bit`, 0 or 1."""
+        first, second = self.bits.T
+        return self.table("xor", label=np.array(self.tasks[0].classes)[first ^ second])
+
+    @cached_property
+    def bits(self) -> np.ndarray:
+        """(cases, 2), the four pairs in random order."""
+        pairs = np.random.default_rng([self.seed, 1]).permutation(np.arange(self.count) % 4)
+        return np.stack([pairs // 2, pairs % 2], axis=1)
+
+    def planted(self, case: str) -> str:  # noqa: D102
+        row = self.cases.loc[case]
+        return f"{row['label']}: the first bit is {row['first_bit']}, the second {row['second_bit']}"

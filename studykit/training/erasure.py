@@ -5,7 +5,7 @@ missing, a word unknown. A model that has learned a phantom must fail on the fir
 this is how the phantom's own claim of where its label shows is put to the test.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -56,7 +56,7 @@ def _where(evidence: Any, modality: Modality) -> Tensor:
     return torch.from_numpy(evidence).expand(modality.shape)
 
 
-def _marked(positions: Collection[int], modality: Modality) -> Tensor:
+def _marked(positions: Iterable[int], modality: Modality) -> Tensor:
     found = torch.zeros(modality.shape, dtype=torch.bool)
     found[list(positions)] = True
     return found

@@ -47,6 +47,9 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = logging.info)
         if (folder / f"fold-{fold}").exists():
             tell(f"{recipe.name}: fold {fold} stands already.")
             continue
+        if not new:
+            reading = partial(tqdm, leave=False, disable=None, desc=f"{recipe.name} reading cases")
+            pictures.read(dataset.cases.index, reading)
         _train_fold(recipe, pictures, fold, parts[fold], features, folder / f"fold-{fold}", tell)
         new = True
     runs = [Run(folder / f"fold-{fold}") for fold in recipe.folds_to_run]

@@ -1,8 +1,10 @@
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
 from studykit.catalog import InputError
-from studykit.datasets import BreastPhantom
+from studykit.datasets import BreastPhantom, breast_phantom
 
 
 @pytest.mark.parametrize(("in_image", "in_record"), [(0.6, 0.6), (1.0, 0.0), (0.0, 1.0), (0.5, 0.5)])
@@ -51,6 +53,38 @@ def test_the_mask_is_exact():
     for case in cohort.cases.index[:5]:
         picture, mask = cohort.picture(case)[0], cohort.mask(case)
         assert picture[mask].mean() < 0.6 * picture[~mask].mean()
+
+
+@pytest.mark.parametrize("size", [32, 96])
+def test_outside_its_evidence_a_picture_is_the_same_whatever_the_outline(monkeypatch, size):
+    cohort, real = BreastPhantom(count=60, size=size, in_image=1.0, in_record=0.0), breast_phantom._edge
+    pictures = {}
+    for shape in ("benign", "lobulated", "malignant"):
+
+        def edge(_, angle, draw, shape=shape):
+            return real(shape, angle, deepcopy(draw))  # what is drawn after it stays the same
+
+        monkeypatch.setattr(breast_phantom, "_edge", edge)
+        pictures[shape] = {case: cohort.picture(case)[0] for case in cohort.cases.index}
+    for case in cohort.cases.index:
+        smooth, lobulated, spiculated = (pictures[shape][case] for shape in pictures)
+        region = cohort.evidence(case)["image"]
+        assert np.array_equal(smooth[~region], spiculated[~region])
+        assert np.array_equal(smooth[~region], lobulated[~region])
+        assert not np.array_equal(smooth[region], spiculated[region])
+
+
+def test_the_form_of_the_evidence_does_not_know_the_label():
+    cohort, flipped = BreastPhantom(count=40), BreastPhantom(count=40)
+    flipped.cases["truth"] = flipped.cases["truth"].map({"benign": "malignant", "malignant": "benign"})
+    for case, row in cohort.cases.iterrows():
+        one, two = cohort.evidence(case), flipped.evidence(case)
+        assert (
+            set(one) == set(two) == ({"image", "record"} if row["evidence"] == "both" else {row["evidence"]})
+        )
+        assert one.get("record") == two.get("record") and one.get("record") in (None, ("Age", "Growth"))
+        if "image" in one:
+            assert np.array_equal(one["image"], two["image"]) and 0.2 < one["image"].mean() < 0.75
 
 
 def test_the_seed_decides_everything():

@@ -1,11 +1,12 @@
 import time
+from copy import deepcopy
 
 import numpy as np
 import pytest
 from scipy.ndimage import label
 
 from studykit.catalog import InputError
-from studykit.datasets import ChestPhantom
+from studykit.datasets import ChestPhantom, chest_phantom
 from studykit.datasets.chest_phantom import SPACING
 
 
@@ -49,6 +50,38 @@ def test_every_nodule_is_one_piece_of_soft_tissue_in_the_lung(cohort):
         hu = volume * 1400 - 1000
         assert hu[mask].mean() > -450  # blurred where it is small or thin
     assert hu.min() < -990 and hu.max() > 250
+
+
+def test_outside_its_evidence_a_volume_is_the_same_whatever_the_nodule(monkeypatch):
+    cohort, real = ChestPhantom(count=30, in_volume=1.0, in_record=0.0), chest_phantom._nodule
+    volumes = {}
+    for shape in ("benign", "lobulated", "malignant"):
+
+        def nodule(_, draw, middle, space, shape=shape):
+            return real(shape, deepcopy(draw), middle, space)  # what is drawn after it stays the same
+
+        monkeypatch.setattr(chest_phantom, "_nodule", nodule)
+        volumes[shape] = {case: cohort.picture(case)[0] for case in cohort.cases.index}
+    for case in cohort.cases.index:
+        ball, lobulated, spiculated = (volumes[shape][case] for shape in volumes)
+        region = cohort.evidence(case)["volume"]
+        assert np.array_equal(ball[~region], spiculated[~region])
+        assert np.array_equal(ball[~region], lobulated[~region])
+        assert not np.array_equal(ball[region], spiculated[region])
+
+
+def test_the_form_of_the_evidence_does_not_know_the_label():
+    cohort, flipped = ChestPhantom(count=30), ChestPhantom(count=30)
+    flipped.cases["truth"] = flipped.cases["truth"].map({"benign": "malignant", "malignant": "benign"})
+    for case, row in cohort.cases.iterrows():
+        one, two = cohort.evidence(case), flipped.evidence(case)
+        assert (
+            set(one) == set(two) == ({"volume", "record"} if row["evidence"] == "both" else {row["evidence"]})
+        )
+        assert one.get("record") in (None, ("Age", "Smoking"))
+        if "volume" in one:
+            assert np.array_equal(one["volume"], two["volume"])
+            assert (cohort.mask(case) & ~one["volume"]).sum() == 0
 
 
 def test_absent_is_aerated_lung(cohort):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets import layouts, layouts_folders, layouts_medmnist, layouts_records
+from datasets import dicom_files, layouts, layouts_folders, layouts_medmnist, layouts_records
 from studykit.catalog import build, spec
 from studykit.datasets import Dataset, Prepared, split
 
@@ -13,6 +13,10 @@ SMALL = {
     "breast_phantom": {"count": 40, "size": 48},
     "chest_phantom": {"count": 40, "depth": 8, "size": 32},
     "unrelated_pair": {"first": PAIR, "second": {**PAIR, "size": 32, "seed": 1}},
+    "leg_phantom": {"count": 40, "size": 32},
+    "lung_pet_ct_dx": {"depth": 8, "size": 16},
+    "redundant_pair": {"count": 40},
+    "report_phantom": {"count": 40, "size": 32},
     "xor_phantom": {"count": 40},
 }
 LAYOUTS = {
@@ -25,11 +29,13 @@ LAYOUTS = {
     "iq_othnccd": layouts_folders.iq_othnccd,
     "covid_chestxray": layouts_folders.covid_chestxray,
     "medmnist": layouts_medmnist.medmnist,
+    "lung_pet_ct_dx": dicom_files.lung,
 }
 WITHOUT_OUTLINES = {"brain_tumor_mri", "iq_othnccd", "medmnist"}
 OTHERS = [
     {"name": "xor_phantom", "count": 40, "kinds": ["volume", "image"]},
     {"name": "xor_phantom", "count": 40, "kinds": ["image", "table"]},
+    {"name": "redundant_pair", "count": 40, "kinds": ["image", "table"]},
     {"name": "unrelated_pair", "first": {"name": "chest_phantom", **SMALL["chest_phantom"]}, "second": PAIR},
 ]
 

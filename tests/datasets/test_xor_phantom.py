@@ -29,6 +29,22 @@ def test_each_modality_shows_its_bit_and_both_together_the_label(kinds):
         assert (alone == different).mean() == 0.5 and alone.mean() == 0.5
 
 
+@pytest.mark.parametrize("kinds", [("image", "image"), ("volume", "image"), ("image", "table")])
+def test_outside_its_evidence_a_picture_hardly_knows_its_bit(kinds):
+    cohort, flipped = XorPhantom(count=40, kinds=kinds), XorPhantom(count=40, kinds=kinds)
+    flipped.bits[:] = 1 - flipped.bits
+    for case in cohort.cases.index:
+        one, two = cohort.evidence(case), flipped.evidence(case)
+        assert set(one) == {m.name for m in cohort.pictures} | ({"record"} if "table" in kinds else set())
+        assert one.get("record") in (None, ("Marker",))
+        for modality in cohort.pictures:
+            region = one[modality.name]
+            assert np.array_equal(region, two[modality.name])
+            assert region[cohort.mask(case, modality.name)].all()
+            change = np.abs(cohort.picture(case, modality.name) - flipped.picture(case, modality.name))[0]
+            assert change[region].max() > 0.5 and change[~region].max(initial=0) < 0.008
+
+
 def test_the_four_pairs_are_equally_frequent():
     assert XorPhantom().cases.groupby(["first_bit", "second_bit"]).size().tolist() == [1000] * 4
 
