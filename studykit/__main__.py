@@ -243,7 +243,7 @@ def _fetch(given: argparse.Namespace) -> None:
 
 
 def _import(given: argparse.Namespace) -> None:
-    from studykit.datasets.dicom_import import import_dicom
+    from studykit.files.dicom_import import import_dicom
 
     import_dicom(given.source, given.out, given.key)
     print(f"Add a column 'label' to {given.out / 'cases.csv'}, then: python -m studykit check {given.out}")

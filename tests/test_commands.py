@@ -145,7 +145,7 @@ def own(folder, rows):
     folder.mkdir()
     for number in range(rows):
         layouts.picture(number).save(folder / f"{number}.png")
-    lines = [f"c{n},p{n},{'sick' if n % 3 else 'well'},{40 + n % 7},{n}.png" for n in range(rows)]
+    lines = [f"c{n},p{n},{'yes' if n % 3 else 'no'},{40 + n % 7},{n}.png" for n in range(rows)]
     (folder / "cases.csv").write_text("\n".join(["id,patient,label,age,photo", *lines]))
     return folder
 
@@ -153,7 +153,7 @@ def own(folder, rows):
 def test_check_shows_columns_for_confirmation_and_writes_them_when_asked(capsys, tmp_path):
     folder = own(tmp_path / "mine", 30)
     code, out, _ = said(capsys, "check", folder)
-    assert code == 0 and "label: task, binary: well, sick" in out
+    assert code == 0 and "label: task, binary: no, yes" in out
     assert "age: number" in out and "photo: gray image" in out
     assert "30 cases of 30 patients" in out and "0 problems" in out
     assert not (folder / "cases.json").exists()
@@ -165,7 +165,7 @@ def test_check_shows_columns_for_confirmation_and_writes_them_when_asked(capsys,
 
 def test_check_ends_with_1_where_there_are_problems(capsys, tmp_path):
     folder = own(tmp_path / "mine", 30)
-    (folder / "7.png").write_bytes((folder / "6.png").read_bytes())  # sick and well, of two patients
+    (folder / "7.png").write_bytes((folder / "6.png").read_bytes())  # yes and no, of two patients
     code, out, _ = said(capsys, "check", folder)
     assert code == 1 and "PROBLEM" in out and "c6" in out and "c7" in out
 

@@ -14,15 +14,17 @@ MAY_IMPORT = {
     "case": {"catalog"},
     "sweep": set(),
     "whole": {"catalog"},
-    "datasets": GROUND,
+    "files": {"catalog", "whole"},
+    "datasets": GROUND | {"files"},
     "models": GROUND,
     "training": GROUND | {"datasets", "models"},
     "trust": GROUND,
-    "audit": GROUND | {"datasets"},
+    "audit": GROUND | {"files", "datasets"},
     "explain": MACHINE,
     "draw": MACHINE | {"explain", "trust"},
     "ui": MACHINE | {"explain", "trust", "draw"},
-    "__main__": MACHINE | {"audit", "explain", "trust", "draw", "ui"},  # the commands put the rooms together
+    "__main__": MACHINE
+    | {"files", "audit", "explain", "trust", "draw", "ui"},  # the commands put the rooms together
     "__init__": set(),
 }
 

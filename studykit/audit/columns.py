@@ -29,7 +29,7 @@ class Columns(Check, name="columns"):
     def __call__(self, looked: Looked) -> Iterator[Finding]:  # noqa: D102
         dataset = looked.dataset
         used = (*dataset.record, *dataset.texts)
-        for column, why in dataset.card.refused.items():
+        for column, why in dataset.refused.items():
             if column in used:
                 yield Finding("problem", column, f"in use although it is refused: {why}.")
             else:

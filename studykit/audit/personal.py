@@ -135,7 +135,7 @@ def dicom_tags(path: Path) -> list[tuple[str, str, str]]:
         return []
     from pydicom.datadict import dictionary_VR, tag_for_keyword  # loaded only where there is such a file
 
-    from studykit.datasets.personal import personal_tags
+    from studykit.files.personal import personal_tags
 
     try:
         found = personal_tags(path)

@@ -13,6 +13,7 @@ from studykit.datasets.iq_othnccd import IQOTHNCCD
 from studykit.datasets.leg_phantom import LegPhantom
 from studykit.datasets.lung_pet_ct_dx import LungPETCTDx
 from studykit.datasets.medmnist import MedMNIST
+from studykit.datasets.own_folder import OwnFolder
 from studykit.datasets.pad_ufes_20 import PADUFES20
 from studykit.datasets.prepared import Prepared
 from studykit.datasets.redundant_pair import RedundantPair
@@ -23,6 +24,6 @@ from studykit.datasets.xor_phantom import XorPhantom
 
 __all__ = [
     "BUSBRA", "BUSI", "HAM10000", "IQOTHNCCD", "BrainTumorMRI", "BreastLesionsUSG", "BreastPhantom",
-    "ChestPhantom", "CovidChestXray", "Dataset", "LegPhantom", "LungPETCTDx", "MedMNIST", "PADUFES20",
-    "Prepared", "RedundantPair", "ReportPhantom", "UnrelatedPair", "XorPhantom", "split",
+    "ChestPhantom", "CovidChestXray", "Dataset", "LegPhantom", "LungPETCTDx", "MedMNIST", "OwnFolder",
+    "PADUFES20", "Prepared", "RedundantPair", "ReportPhantom", "UnrelatedPair", "XorPhantom", "split",
 ]  # fmt: skip

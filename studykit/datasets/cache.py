@@ -1,7 +1,7 @@
 """Pictures as they were read, cut to size and kept on disk, so that the second epoch need not decode again.
 
-An entry is found by what made it: the bytes of the case's own files, the data set's settings, the code of
-this room and the versions of the libraries that decode. Nothing is ever out of date, and any entry may be
+An entry is found by what made it: the bytes of the case's own files, the data set's settings, the code that
+reads them and the versions of the libraries that decode. Nothing is ever out of date, and any entry may be
 deleted at any time. Where the disk is full or may not be written, pictures are simply read from their files.
 
 The folder is $STUDYKIT_CACHE ("off": none), else ~/.cache/studykit; only its owner may look into it, for it
@@ -97,10 +97,11 @@ def key_maker(dataset: Dataset, modality: str) -> Callable[[str], str]:
 
 @cache
 def _made_by(cls: type) -> str:
-    """A digest of all code of this room and of the libraries' versions."""
+    """A digest of all code that reads pictures and of the libraries' versions."""
     digest = hashlib.sha256(cls.__qualname__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for room in ("datasets", "files"):
+        for path in sorted((Path(__file__).parents[1] / room).glob("*.py")):
+            digest.update(path.read_bytes())
     digest.update(" ".join(version(name) for name in ("numpy", "pillow", "nibabel", "pydicom")).encode())
     return digest.hexdigest()
 

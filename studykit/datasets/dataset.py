@@ -65,6 +65,11 @@ class Dataset(Named):
         shape = next(m.shape for m in self.pictures if m.name == modality)
         return np.zeros(shape[1:], dtype=bool)
 
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """The columns that cannot be inputs, and why."""
+        return self.card.refused
+
     def planted(self, case: str) -> str:
         """Where a phantom's evidence was put in this case, in a few words; empty for real cases."""
         return ""

@@ -19,7 +19,7 @@ import requests
 from studykit.catalog import InputError
 from studykit.datasets.dataset import Dataset
 from studykit.datasets.downloads import Download, Part, download_of
-from studykit.datasets.unpack import Refused, check_room, megabytes, unpack
+from studykit.files.unpack import Refused, check_room, megabytes, unpack
 from studykit.whole import whole_folder, write_whole
 
 PIECE = 2**16  # bytes; of a broken connection the last piece is lost

@@ -14,7 +14,7 @@ import numpy as np
 
 from studykit.catalog import InputError
 from studykit.datasets.outlined_scans import read_table
-from studykit.datasets.picture import read_image
+from studykit.files.picture import read_image
 
 INDEX = "index.csv"
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from studykit.case import Task
 from studykit.catalog import InputError
-from studykit.datasets.places import shown
+from studykit.files.places import shown
 
 ENDINGS = {
     "image": (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"),

@@ -17,8 +17,8 @@ from studykit.case import Modality, Task
 from studykit.catalog import InputError, check_choice, unknown
 from studykit.datasets.card import Card
 from studykit.datasets.dataset import Dataset, find_folder
-from studykit.datasets.dicom import Series, arranged, broken_told, read_header
-from studykit.datasets.volume import Volume, fitted, housed, windowed
+from studykit.files.dicom import Series, arranged, broken_told, read_header
+from studykit.files.volume import Volume, fitted, housed, windowed
 
 LETTERS = {"adenocarcinoma": "A", "small cell": "B", "large cell": "E", "squamous": "G"}
 NUMBERS = ("Age", "weight (kg)", "Smoking History")

@@ -12,7 +12,7 @@ import pandas as pd
 from studykit.case import Modality, Task
 from studykit.catalog import InputError, check_choice
 from studykit.datasets.dataset import Dataset, find_folder
-from studykit.datasets.picture import read_mask, read_picture
+from studykit.files.picture import read_mask, read_picture
 
 ROW = " row"  # where in its file a row stands; cells are stripped, so no column of a file is called this
 

@@ -30,7 +30,7 @@ from torch import nn
 from studykit.case import Task
 from studykit.catalog import InputError, check_choice
 from studykit.datasets.inference import inferred_kind, inferred_task, parts, sorted_classes
-from studykit.datasets.places import inside, shown
+from studykit.files.places import inside, shown
 
 FILE = "cases.json"
 PARTS = {"id": str, "patient": str, "tasks": dict, "columns": dict, "refused": dict, "missing": list,

@@ -28,9 +28,9 @@ from studykit.datasets.dataset import Dataset
 from studykit.datasets.inference import parts
 from studykit.datasets.own_columns import PICTURES, Columns
 from studykit.datasets.own_table import OwnTable, read_own
-from studykit.datasets.picture import read_mask, read_picture, shows_colour
-from studykit.datasets.places import files_in
-from studykit.datasets.volume import Volume, fitted, read_volume, windowed
+from studykit.files.picture import read_mask, read_picture, shows_colour
+from studykit.files.places import files_in
+from studykit.files.volume import Volume, fitted, read_volume, windowed
 
 LOOKED = 8  # images that decide whether a column shows colours
 AIR = -500.0  # a volume with values below it is CT in Hounsfield units, and seen in this window:

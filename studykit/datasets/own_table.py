@@ -10,8 +10,8 @@ import pandas as pd
 from studykit.catalog import InputError
 from studykit.datasets.inference import ENDINGS, number
 from studykit.datasets.own_columns import FILE, PICTURES, Columns, read_settled, settle
-from studykit.datasets.places import files_in, inside, shown
-from studykit.datasets.tables import READERS, read_table
+from studykit.files.places import files_in, inside, shown
+from studykit.files.tables import READERS, read_table
 
 LONGEST = 2**20  # bytes of a text file
 

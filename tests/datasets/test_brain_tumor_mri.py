@@ -8,7 +8,7 @@ from datasets import layouts_folders
 from studykit.catalog import InputError
 from studykit.datasets import split
 from studykit.datasets.brain_tumor_mri import BrainTumorMRI
-from studykit.datasets.picture import read_picture
+from studykit.files.picture import read_picture
 from studykit.training import Recipe, train
 
 CLASSES = ["glioma", "meningioma", "notumor", "pituitary"]

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from files import dicom_files
 
-from datasets import dicom_files, layouts, layouts_folders, layouts_medmnist, layouts_records
+from datasets import layouts, layouts_folders, layouts_medmnist, layouts_records, own_files
 from studykit.catalog import build, spec
 from studykit.datasets import Dataset, Prepared, split
 
@@ -30,6 +31,7 @@ LAYOUTS = {
     "covid_chestxray": layouts_folders.covid_chestxray,
     "medmnist": layouts_medmnist.medmnist,
     "lung_pet_ct_dx": dicom_files.lung,
+    "own_folder": own_files.photos,
 }
 WITHOUT_OUTLINES = {"brain_tumor_mri", "iq_othnccd", "medmnist"}
 OTHERS = [

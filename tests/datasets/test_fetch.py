@@ -12,9 +12,10 @@ import requests
 from datasets import layouts, layouts_medmnist
 from datasets.publisher import published
 from studykit.catalog import InputError
-from studykit.datasets import BUSI, fetch, unpack
+from studykit.datasets import BUSI, fetch
 from studykit.datasets.downloads import DOWNLOADS, Download, Part
 from studykit.datasets.medmnist import MedMNIST
+from studykit.files import unpack
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datasets import layouts_folders
 from studykit.catalog import InputError
 from studykit.datasets import split
 from studykit.datasets.iq_othnccd import IQOTHNCCD
-from studykit.datasets.picture import read_picture
+from studykit.files.picture import read_picture
 from studykit.training import Recipe, train
 
 INNER = "The IQ-OTHNCCD lung cancer dataset"

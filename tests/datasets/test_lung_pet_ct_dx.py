@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from files import dicom_files
 
-from datasets import dicom_files
 from studykit.catalog import InputError
 from studykit.datasets.lung_pet_ct_dx import LungPETCTDx
 

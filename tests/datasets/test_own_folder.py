@@ -9,7 +9,7 @@ from datasets.own_files import own, used
 from studykit.catalog import InputError, build, spec
 from studykit.datasets import BreastLesionsUSG, Dataset
 from studykit.datasets.own_folder import OwnFolder
-from studykit.datasets.volume import read_volume
+from studykit.files.volume import read_volume
 from studykit.training.recipe import Recipe
 from studykit.training.train import train
 

@@ -16,7 +16,7 @@ import numpy as np
 from nibabel import orientations
 
 from studykit.catalog import InputError, check_choice
-from studykit.datasets.dicom import check_voxels, read_series
+from studykit.files.dicom import check_voxels, read_series
 
 HOUSE = orientations.axcodes2ornt(("S", "P", "L"))  # where D, H and W lead: head, back, the patient's left
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from studykit.catalog import InputError
-from studykit.datasets import unpack as module
-from studykit.datasets.unpack import Refused, unpack
+from studykit.files import unpack as module
+from studykit.files.unpack import Refused, unpack
 
 RANDOM = np.random.default_rng(0).bytes(2**20)
 FILE = tarfile.REGTYPE

@@ -19,7 +19,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset as Header
 
 from studykit.catalog import InputError
-from studykit.datasets.dicom import broken_told, read_header
+from studykit.files.dicom import broken_told, read_header
 
 OLDEST = 90  # years; who is older is 90, since so few are
 SHORTEST_KEY = 32  # hexadecimal digits

@@ -6,10 +6,10 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from datasets import dicom_files
-from datasets.dicom_files import ramp
+from files import dicom_files
+from files.dicom_files import ramp
 from studykit.catalog import InputError
-from studykit.datasets.volume import read_volume
+from studykit.files.volume import read_volume
 
 SAGITTAL = (0, 1, 0, 0, 0, -1)  # rows to the back, columns to the feet
 CORONAL = (1, 0, 0, 0, 0, -1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from studykit.catalog import InputError
-from studykit.datasets.picture import (
+from studykit.files.picture import (
     TURNS,
     letterbox,
     read_image,

@@ -21,9 +21,9 @@ from pydicom.pixels import apply_color_lut
 from pydicom.uid import UID
 
 from studykit.catalog import InputError
-from studykit.datasets.dicom import arranged, broken_told, check_voxels, read_header, read_pixels
-from studykit.datasets.personal import kept, pseudonym, secret_key
-from studykit.datasets.volume import housed, tilt, windowed
+from studykit.files.dicom import arranged, broken_told, check_voxels, read_header, read_pixels
+from studykit.files.personal import kept, pseudonym, secret_key
+from studykit.files.volume import housed, tilt, windowed
 from studykit.whole import whole_folder
 
 SCREENSHOT = "1.2.840.10008.5.1.4.1.1.7"  # secondary capture: screens, dose reports, scanned paper

@@ -5,9 +5,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from datasets import dicom_files
+from files import dicom_files
 from studykit.catalog import InputError
-from studykit.datasets.volume import Volume, fitted, read_volume, windowed
+from studykit.files.volume import Volume, fitted, read_volume, windowed
 
 
 def linear(x, y, z):

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from datasets import dicom_files
-from datasets.dicom_files import PERSON, SECRETS, ramp
+from files import dicom_files
+from files.dicom_files import PERSON, SECRETS, ramp
 from studykit.catalog import InputError
-from studykit.datasets import personal
-from studykit.datasets.dicom_import import import_dicom
-from studykit.datasets.personal import personal_tags
-from studykit.datasets.volume import read_volume
+from studykit.files import personal
+from studykit.files.dicom_import import import_dicom
+from studykit.files.personal import personal_tags
+from studykit.files.volume import read_volume
 
 
 @pytest.fixture

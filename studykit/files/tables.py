@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from studykit.catalog import InputError, check_choice
-from studykit.datasets.places import shown
+from studykit.files.places import shown
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "<NA>", "NULL", "null", "#N/A", ".")
 MOST_BYTES = 2**28  # of a table, unpacked

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studykit.catalog import InputError
-from studykit.datasets import tables
-from studykit.datasets.tables import read_table
+from studykit.files import tables
+from studykit.files.tables import read_table
 
 
 def written(folder, text, name="cases.csv", encoding="utf-8"):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studykit.catalog import InputError
-from studykit.datasets.places import files_in, inside, shown
+from studykit.files.places import files_in, inside, shown
 
 WHERE = "Row 7 of cases.csv, column 'photo',"
 
