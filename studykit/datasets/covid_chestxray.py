@@ -17,7 +17,7 @@ from studykit.catalog import InputError, check_choice
 from studykit.datasets.card import Card
 from studykit.datasets.dataset import find_folder
 from studykit.datasets.grouping import INDEX, listed_groups
-from studykit.datasets.outlined_scans import OutlinedScans, joined, read_table
+from studykit.datasets.outlined_scans import OutlinedScans, joined, read_listed
 
 NOTES = "clinical_notes"
 NUMBERS = (
@@ -150,7 +150,7 @@ class CovidChestXray(OutlinedScans, name="covid_chestxray"):
     @cached_property
     def _table(self) -> pd.DataFrame:
         """The films' rows by id, as written; InputError for a table that cannot be used."""
-        table = read_table(self._table_file, (*NEEDED, *self.columns))
+        table = read_listed(self._table_file, (*NEEDED, *self.columns))
         table = table.where(table != "")[table["modality"] == "X-ray"]
         known = sorted(table["license"].dropna().unique())
         for licence in self.licences:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from studykit.catalog import InputError
-from studykit.datasets.outlined_scans import read_table
+from studykit.datasets.outlined_scans import read_listed
 from studykit.files.picture import read_image
 
 INDEX = "index.csv"
@@ -59,7 +59,7 @@ def listed_groups(root: Path, pictures: Mapping[str, Path]) -> dict[str, str] | 
     index = root / INDEX
     if not index.is_file():
         return None
-    table = read_table(index, ())
+    table = read_listed(index, ())
     if not {"file", "group"} <= set(table.columns):
         return None
     listed: dict[str, str] = {}

@@ -1,6 +1,5 @@
 """Pictures in files, each perhaps with outlines in files of their own: what the papers' 2D sets share."""
 
-import csv
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from studykit.case import Modality, Task
 from studykit.catalog import InputError, check_choice
 from studykit.datasets.dataset import Dataset, find_folder
 from studykit.files.picture import read_mask, read_picture
+from studykit.files.tables import read_table
 
 ROW = " row"  # where in its file a row stands; cells are stripped, so no column of a file is called this
 
@@ -129,7 +129,7 @@ class ListedScans(OutlinedScans):
     @cached_property
     def _table(self) -> pd.DataFrame:
         """The table's cells as text by id, with ROW; every row has its picture and a known class."""
-        table = read_table(self._table_file, (self.key, self.label, self.together, *self.columns))
+        table = read_listed(self._table_file, (self.key, self.label, self.together, *self.columns))
         table.insert(0, ROW, [f"Row {row} of {self._table_file.name}" for row in table.index])
         table.index = pd.Index([name.removesuffix(self.ending) for name in table[self.key]], name="id")
         twice = table.index.duplicated()
@@ -187,7 +187,7 @@ class ListedScans(OutlinedScans):
         groups = self._table[self.together]
         if not self._index_file.is_file():
             return groups
-        index = read_table(self._index_file, ("file", "group"))
+        index = read_listed(self._index_file, ("file", "group"))
         listed: dict[str, str] = {}
         for file, group in index.loc[index["group"] != "", ["file", "group"]].to_numpy():
             if listed.setdefault(Path(file).stem, group) != group:
@@ -217,29 +217,15 @@ class ListedScans(OutlinedScans):
         return [f"{without} of {len(self.cases)} cases of {self.name} have no outline: an empty mask."]
 
 
-def read_table(path: Path, needed: Iterable[str]) -> pd.DataFrame:
-    """The cells of the CSV file `path` as text, indexed by row as a spreadsheet counts (the header is row 1).
+def read_listed(path: Path, needed: Iterable[str]) -> pd.DataFrame:
+    """The cells of the table in `path` as text, "" where missing, by row as a spreadsheet counts.
 
-    Raises InputError for a file that is no UTF-8 CSV, for a row of another length than the header, and
-    for a `needed` column that is not there.
+    Raises InputError for a file that is no table (see `files.tables`) and for a `needed` column it lacks.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as why:
-        raise InputError(f"The table {path} cannot be read ({why}); save it as CSV in UTF-8.") from None
-    header = rows[0] if rows else []
+    table = read_table(path).fillna("")
     for column in needed:
-        check_choice(f"column in {path.name}", column, header)
-        if header.count(column) > 1:
-            raise InputError(f"{path} has the column '{column}' twice; keep one of them.")
-    filled = {number: row for number, row in enumerate(rows[1:], start=2) if any(row)}
-    for number, row in filled.items():
-        if len(row) != len(header):
-            raise InputError(
-                f"Row {number} of {path.name} has {len(row)} cells, the header {len(header)}; mend the row."
-            )
-    return pd.DataFrame(filled.values(), index=list(filled), columns=header, dtype=str)
+        check_choice(f"column in {path.name}", column, table.columns)
+    return table
 
 
 def joined(first: pd.Series, second: pd.Series) -> pd.Series:

@@ -35,7 +35,8 @@ def read_table(path: Path, missing: Iterable[str] = ()) -> pd.DataFrame:
     Raises InputError, naming the file and the row, for what is no table: a broken file or one of another
     encoding, rows of another length than the header, columns without a name or of the same name, no rows.
     """
-    check_choice("kind of table", path.suffix.lower(), READERS)
+    ending = path.suffix.lower() or ".csv"
+    check_choice("kind of table", ending, READERS)
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(_too_large(path))
@@ -45,7 +46,7 @@ def read_table(path: Path, missing: Iterable[str] = ()) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl tells of colours and drop-down lists that it drops
-            rows = list(_counted(READERS[path.suffix.lower()](data, path), path))
+            rows = list(_counted(READERS[ending](data, path), path))
     except (InputError, MemoryError):
         raise
     except Exception as why:  # a broken file can make a reader fail in any way
@@ -79,14 +80,13 @@ def _counted(rows: Iterable[list[str]], path: Path) -> Iterator[list[str]]:
 
 
 def _header(cells: list[str], path: Path) -> list[str]:
-    """The columns' names; empty cells behind the last name are none."""
+    """The columns' names; empty cells behind the last name are none, one before it is "column N"."""
     while cells and not cells[-1]:
         cells = cells[:-1]
     if not cells:
         raise InputError(f"The table {path} is empty; its first row names the columns.")
-    for number, name in enumerate(cells, start=1):
-        if not name:
-            raise InputError(f"Column {number} of {path.name} has no name; write one into row 1.")
+    cells = [name or f"column {number}" for number, name in enumerate(cells, start=1)]
+    for name in cells:
         if cells.count(name) > 1:
             raise InputError(f"{path.name} has two columns {shown(name)}; give one another name.")
     return cells

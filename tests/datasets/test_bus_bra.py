@@ -132,7 +132,7 @@ def test_pictures_and_rows_without_each_other_get_a_sentence(folder):
         (put(6, "Case", ""), "Row 6 of bus_data.csv has no Case"),
         (put(7, "ID", "bus_0001-l"), "Row 7 of bus_data.csv lists bus_0001-l once more"),
         (lambda rows: rows.drop(columns="Device"), "no column in bus_data.csv named 'Device'"),
-        (lambda rows: rows.rename(columns={"Side": "Device"}), "the column 'Device' twice"),
+        (lambda rows: rows.rename(columns={"Side": "Device"}), "two columns 'Device'"),
     ],
 )
 def test_bad_tables_get_a_sentence(folder, change, sentence):
@@ -147,7 +147,7 @@ def test_bad_files_get_a_sentence(folder, tmp_path):
     with pytest.raises(InputError, match=r"Row 2 of bus_data\.csv has 11 cells, the header 10"):
         BUSBRA(folder=str(folder)).cases  # noqa: B018
     table(folder).write_bytes(written.replace("cyst", "maligno (mamária)").encode("latin-1"))
-    with pytest.raises(InputError, match=r"bus_data\.csv cannot be read .*save it as CSV in UTF-8"):
+    with pytest.raises(InputError, match=r"Row 2 of bus_data\.csv .*save it as 'CSV UTF-8'"):
         BUSBRA(folder=str(folder)).cases  # noqa: B018
     table(folder).unlink()
     with pytest.raises(InputError, match=r"No table stands in .*; put BUSBRA/bus_data\.csv or bus_data\.csv"):

@@ -220,8 +220,11 @@ def test_a_bad_table_gets_a_sentence_that_repeats_no_note(folder, change, senten
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda text: b"", "no column in metadata.csv named 'filename'"),
-        (lambda text: text.replace(b"Cough", b"Cough\xe9"), r"metadata\.csv cannot be read .*CSV in UTF-8"),
+        (lambda text: b"", "metadata.csv is empty"),
+        (
+            lambda text: text.replace(b"Cough", b"Cough\xe9"),
+            r"Row 2 of metadata\.csv .*save it as 'CSV UTF-8'",
+        ),
         (lambda text: text.replace(b"CC BY 4.0,", b"CC BY 4.0,,"), r"Row 4 of metadata\.csv has 12 cells"),
     ],
 )

@@ -64,7 +64,7 @@ def test_an_index_that_contradicts_itself_gets_a_sentence(pictures, tmp_path):
 @pytest.mark.parametrize("content", [b"file,group\n\xe9.png,g1\n", b"file,group\na,b\na,b,c,d\n"])
 def test_an_index_that_is_no_table_gets_a_sentence(pictures, tmp_path, content):
     (tmp_path / "index.csv").write_bytes(content)
-    with pytest.raises(InputError, match=r"index\.csv (cannot be read .* CSV in UTF-8|has 4 cells)"):
+    with pytest.raises(InputError, match=r"index\.csv (holds letters .* 'CSV UTF-8'|has 4 cells)"):
         grouped(tmp_path, pictures)
 
 

@@ -117,7 +117,6 @@ def test_errors_of_excel_are_told(tmp_path):
         ("\n\nid\n", "is empty; its first row"),
         ("id,age\n", "has no rows below its header"),
         ("id,age\n,\n\n", "has no rows below its header"),
-        ("id,,age\nc1,2,3\n", "Column 2 of cases.csv has no name"),
         ("id,age,age\nc1,2,3\n", "cases.csv has two columns 'age'"),
         ("id,age\nc1,2\nc2,3,4\n", "Row 3 of cases.csv has 3 cells, the header 2; mend the row"),
         ("id,age\nc1,2\n\nc2\n", "Row 4 of cases.csv has 1 cells, the header 2"),
@@ -129,6 +128,11 @@ def test_errors_of_excel_are_told(tmp_path):
 def test_what_is_no_table_gets_a_sentence(tmp_path, text, sentence):
     with pytest.raises(InputError, match=sentence):
         read_table(written(tmp_path, text))
+
+
+def test_a_column_without_a_name_is_called_by_its_number(tmp_path):
+    table = read_table(written(tmp_path, ",id,,age\n0,c1,2,3\n"))
+    assert table.columns.tolist() == ["column 1", "id", "column 3", "age"]
 
 
 def test_empty_cells_behind_the_last_column_are_none(tmp_path):
