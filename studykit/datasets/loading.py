@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from studykit.case import Batch
 from studykit.datasets.cache import Cache, key_maker
@@ -29,7 +28,7 @@ class Pictures:
         self.dataset, self.cache = dataset, cache
         self._left = memory
         self._key_of = {m.name: key_maker(dataset, m.name) for m in dataset.pictures}
-        self._keys: dict[tuple[str, str], str] = {}
+        self._keys: dict[tuple[str, str, str], bytes] = {}
         self._kept: dict[tuple[str, str], np.ndarray] = {}
         self._modalities = {m.name: m for m in dataset.pictures}
 
@@ -70,10 +69,10 @@ class Pictures:
     def _cached(self, what: str, case: str, name: str, shape: tuple[int, ...], make) -> np.ndarray:
         if self.cache.folder is None:
             return make()
-        key = self._keys.get((case, name))
+        key = self._keys.get((case, name, what))
         if key is None:
-            key = self._keys[case, name] = self._key_of[name](case)
-        return self.cache.array(f"{key}-{what}", shape, make) if key else make()
+            key = self._keys[case, name, what] = self._key_of[name](case, what)
+        return self.cache.array(key, shape, make) if key else make()
 
 
 class Cases:
@@ -102,23 +101,20 @@ class Cases:
 
         Raises InputError for a picture that cannot be read.
         """
-        drawn = [m.name for m in self.pictures.dataset.pictures]
+        drawn = {m.name: m.shape for m in self.pictures.dataset.pictures}
         asked = [*drawn, *self.inputs] if names is None else list(names)
-        seen = [name for name in drawn if name in asked]
+        seen = {name: shape for name, shape in drawn.items() if name in asked}
+        ahead: deque[tuple[Batch, list[Future]]] = deque()
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="reading") as pool:
-            ahead: deque[tuple[Sequence[int], dict, dict]] = deque()
             try:
                 for at in parts:
-                    ids = [self.ids[i] for i in at]
-                    inputs = {n: [pool.submit(self.pictures.picture, i, n) for i in ids] for n in seen}
-                    outlines = {
-                        n: [pool.submit(self.pictures.mask, i, n) for i in ids] for n in seen if masks
-                    }
-                    ahead.append((at, inputs, outlines))
+                    batch = self._unread(list(at), asked, seen, masks)
+                    shares = [range(first, len(batch), WORKERS) for first in range(WORKERS)]
+                    ahead.append((batch, [pool.submit(self._fill, batch, share) for share in shares]))
                     if len(ahead) > AHEAD:
-                        yield self._gathered(*ahead.popleft(), asked)
+                        yield _read(*ahead.popleft())
                 while ahead:
-                    yield self._gathered(*ahead.popleft(), asked)
+                    yield _read(*ahead.popleft())
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -126,24 +122,38 @@ class Cases:
         """All of them at once."""
         return next(self.batches([range(len(self))], masks=masks))
 
-    def _gathered(self, at: Sequence[int], inputs: dict, outlines: dict, asked: list[str]) -> Batch:
-        at = list(at)
+    def _unread(
+        self, at: list[int], asked: list[str], seen: dict[str, tuple[int, ...]], masks: bool
+    ) -> Batch:
+        """A batch with room for its pictures."""
+        pictures = {name: torch.empty(len(at), *shape) for name, shape in seen.items()}
         small = {name: values[at] for name, values in self.inputs.items() if name in asked}
+        outlines = {name: torch.empty(len(at), *shape[1:], dtype=torch.bool) for name, shape in seen.items()}
         return Batch(
             [self.ids[i] for i in at],
             [self.groups[i] for i in at],
-            {**{name: _stacked(found) for name, found in inputs.items()}, **small},
+            {**pictures, **small},
             {name: values[at] for name, values in self.targets.items()},
-            {name: _stacked(found) for name, found in outlines.items()},
+            outlines if masks else {},
         )
 
+    def _fill(self, batch: Batch, share: Iterable[int]) -> None:
+        """Read the pictures and outlines of some cases into their places."""
+        pictures = {name: batch.inputs[name].numpy() for name in batch.inputs.keys() - self.inputs.keys()}
+        outlines = {name: mask.numpy() for name, mask in batch.masks.items()}
+        for place in share:
+            case = batch.ids[place]
+            for name, room in pictures.items():
+                found = self.pictures.picture(case, name)
+                if found.dtype == np.uint8:
+                    np.divide(found, np.float32(255), out=room[place])
+                else:
+                    room[place] = found
+            for name, room in outlines.items():
+                room[place] = self.pictures.mask(case, name)
 
-def _stacked(found: list[Future]) -> Tensor:
-    arrays = [future.result() for future in found]
-    if len({array.dtype for array in arrays}) > 1:
-        arrays = [_fractions(array) for array in arrays]
-    return torch.from_numpy(_fractions(np.stack(arrays)))
 
-
-def _fractions(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float32) / 255 if values.dtype == np.uint8 else values
+def _read(batch: Batch, jobs: list[Future]) -> Batch:
+    for job in jobs:
+        job.result()
+    return batch

@@ -22,6 +22,7 @@ from studykit.case import Modality, Task
 from studykit.catalog import InputError, check_choice
 from studykit.datasets.card import Card
 from studykit.datasets.dataset import Dataset, find_folder
+from studykit.files.picture import fractions
 
 PARTS = ("train", "val", "test")
 MEMORY = 4 * 2**30  # bytes of pictures that are held at once
@@ -226,8 +227,11 @@ class MedMNIST(Dataset, name="medmnist"):
         return classes[int(numbers[0])]
 
     def picture(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
+        return fractions(self.pixels(case, modality))
+
+    def pixels(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
         _, part, row = case.rsplit("-", 2)
-        values = self._parts[part][0][int(row)].astype(np.float32) / 255
+        values = self._parts[part][0][int(row)]
         if self._collection.channels == 3:
             return np.ascontiguousarray(values.transpose(2, 0, 1))  # (H, W, C) in the file
         return values[None]

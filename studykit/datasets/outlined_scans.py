@@ -11,7 +11,7 @@ import pandas as pd
 from studykit.case import Modality, Task
 from studykit.catalog import InputError, check_choice
 from studykit.datasets.dataset import Dataset, find_folder
-from studykit.files.picture import read_mask, read_picture
+from studykit.files.picture import fractions, read_mask, read_pixels
 from studykit.files.tables import read_table
 
 ROW = " row"  # where in its file a row stands; cells are stripped, so no column of a file is called this
@@ -52,7 +52,10 @@ class OutlinedScans(Dataset):
         return (Modality("image", "image", (self.channels, self.size, self.size), absent=self.gray),)
 
     def picture(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
-        return read_picture(self.files_of(case)[0], self.size, self.gray, self.channels)
+        return fractions(self.pixels(case, modality))
+
+    def pixels(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
+        return read_pixels(self.files_of(case)[0], self.size, self.gray, self.channels)
 
     def mask(self, case: str, modality: str = "image") -> np.ndarray:  # noqa: D102
         scan, outlines = self.files_of(case)

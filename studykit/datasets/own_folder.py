@@ -28,7 +28,7 @@ from studykit.datasets.dataset import Dataset
 from studykit.datasets.inference import parts
 from studykit.datasets.own_columns import PICTURES, Columns
 from studykit.datasets.own_table import OwnTable, read_own
-from studykit.files.picture import read_mask, read_picture, shows_colour
+from studykit.files.picture import fractions, read_mask, read_pixels, shows_colour
 from studykit.files.places import files_in
 from studykit.files.volume import Volume, fitted, read_volume, windowed
 
@@ -133,11 +133,14 @@ class OwnFolder(Dataset, name="own_folder"):
         return cases[first.isna() | first.isin(self.classes)] if self.classes else cases
 
     def picture(self, case: str, modality: str) -> np.ndarray:  # noqa: D102
+        return fractions(self.pixels(case, modality))
+
+    def pixels(self, case: str, modality: str) -> np.ndarray:  # noqa: D102
         about, path = self._about[modality], self._own.paths[modality][case]
         if path is None:
             return np.full(about.shape, np.nan, dtype=np.float32)
         if about.kind == "image":
-            return read_picture(path, self.size, self.absent, about.shape[0])
+            return read_pixels(path, self.size, self.absent, about.shape[0])
         volume = read_volume(path)
         low, high = self.window or _window(volume.values)
         fill = low + self.absent * (high - low)

@@ -36,7 +36,7 @@ class Prepared:
         pictures: Pictures | None = None,
     ):
         self.dataset, self.record, self.texts = dataset, record, dict(texts or {})
-        self.pictures = pictures or Pictures(dataset, default_cache())
+        self.pictures = pictures or Pictures(dataset, default_cache(dataset.name))
         table = (record.modality,) if record.columns else ()
         written = tuple(text.modality(name) for name, text in self.texts.items())
         self.schema = Schema((*dataset.pictures, *table, *written), dataset.tasks)

@@ -107,6 +107,10 @@ class UnrelatedPair(Dataset, name="unrelated_pair"):
         source, own = self._own(case, modality)
         return source.picture(own, source.pictures[0].name)
 
+    def pixels(self, case: str, modality: str) -> np.ndarray:  # noqa: D102
+        source, own = self._own(case, modality)
+        return source.pixels(own, source.pictures[0].name)
+
     def mask(self, case: str, modality: str) -> np.ndarray:  # noqa: D102
         source, own = self._own(case, modality)
         return source.mask(own, source.pictures[0].name)

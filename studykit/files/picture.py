@@ -54,14 +54,25 @@ def read_picture(path: Path, size: int, fill: float, channels: int = 1) -> np.nd
 
     channels: 1 (gray) or 3 (colour).
     """
+    return fractions(read_pixels(path, size, fill, channels))
+
+
+def read_pixels(path: Path, size: int, fill: float, channels: int = 1) -> np.ndarray:
+    """As `read_picture`, but of files with 8 bits a pixel as they are: uint8, of which 255 is 1."""
     image = read_image(path)
     if image.mode in DEEP:
         pixels = np.asarray(letterbox(_unit_range(image, path), size, fill))
         return np.repeat(pixels[None].clip(0, 1), channels, axis=0)
     gray = round(255 * fill)
-    image = _converted(image, "L" if channels == 1 else "RGB", path)
-    pixels = np.asarray(letterbox(image, size, gray if channels == 1 else (gray,) * 3), dtype=np.float32)
-    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1)) / 255
+    if channels == 1:
+        return np.asarray(letterbox(_converted(image, "L", path), size, gray))[None]
+    pixels = np.asarray(letterbox(_converted(image, "RGB", path), size, (gray,) * 3))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def fractions(pixels: np.ndarray) -> np.ndarray:
+    """uint8 as float32 from 0 to 1; float32 as it is."""
+    return pixels.astype(np.float32) / 255 if pixels.dtype == np.uint8 else pixels
 
 
 def read_mask(paths: list[Path], image: Path, size: int) -> np.ndarray:

@@ -42,7 +42,7 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = logging.info)
     for fold in recipe.folds_to_run:
         _same_recipe(folder / f"fold-{fold}", recipe, dataset)
     features, new = FrozenFeatures(), False
-    pictures = Pictures(dataset, default_cache())
+    pictures = Pictures(dataset, default_cache(dataset.name))
     for fold in recipe.folds_to_run:
         if (folder / f"fold-{fold}").exists():
             tell(f"{recipe.name}: fold {fold} stands already.")

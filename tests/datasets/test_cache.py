@@ -1,3 +1,4 @@
+import os
 import stat
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import pytest
 from datasets import layouts
 from studykit.catalog import InputError
 from studykit.datasets import BUSI, BreastPhantom, Prepared
-from studykit.datasets.cache import Cache, default_cache, key_maker
+from studykit.datasets.cache import HEAD, Cache, default_cache, key_maker
 from studykit.datasets.loading import Cases, Pictures
 
 FRACTION = np.random.default_rng(0).random((1, 6, 5)).astype(np.float32)
@@ -24,63 +25,108 @@ def never():
     raise AssertionError("it was made again")
 
 
+KEYS = [bytes([n]) * 32 for n in range(4)]
+
+
 @pytest.mark.parametrize("values", [FRACTION, BYTES, BITS, np.full((1, 2, 2), np.nan, np.float32)])
 def test_what_is_kept_comes_back_bit_by_bit(cache, values):
-    assert cache.array("abc-picture", values.shape, lambda: values) is values
-    again = cache.array("abc-picture", values.shape, never)
-    assert again.dtype == values.dtype and np.array_equal(again, values, equal_nan=values.dtype == np.float32)
+    assert cache.array(KEYS[0], values.shape, lambda: values) is values
+    for later in (cache, Cache(cache.folder)):
+        again = later.array(KEYS[0], values.shape, never)
+        assert again.dtype == values.dtype
+        assert np.array_equal(again, values, equal_nan=values.dtype == np.float32)
 
 
-def test_pictures_of_whole_bytes_take_a_quarter_of_the_room(cache):
-    cache.array("aa1", BYTES.shape, lambda: BYTES)
-    cache.array("bb1", FRACTION.shape, lambda: FRACTION)
-    small, large = ((cache.folder / name / "1").stat().st_size for name in ("aa", "bb"))
-    assert small == 5 + 30 and large == 5 + 120
+def test_a_bit_takes_a_bit_and_a_byte_a_byte(cache):
+    for key, values in zip(KEYS, (BYTES, FRACTION, BITS), strict=False):
+        cache.array(key, values.shape, lambda values=values: values)
+    (file,) = cache.folder.iterdir()
+    assert file.stat().st_size == 3 * HEAD.size + 30 + 120 + 4
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x01", b"\x01abcd" + bytes(30), bytes([9]) + bytes(200)])
-def test_a_damaged_entry_is_made_again(cache, damage):
-    cache.array("aa1", BYTES.shape, lambda: BYTES)
-    (cache.folder / "aa" / "1").write_bytes(damage)
-    assert np.array_equal(cache.array("aa1", BYTES.shape, lambda: BYTES), BYTES)
-    assert np.array_equal(cache.array("aa1", BYTES.shape, never), BYTES)
+def test_several_programs_each_write_a_file_and_read_all(cache):
+    for key in KEYS[:3]:
+        Cache(cache.folder).array(key, BYTES.shape, lambda: BYTES)
+    assert len(list(cache.folder.iterdir())) == 3
+    last = Cache(cache.folder)
+    assert all(np.array_equal(last.array(key, BYTES.shape, never), BYTES) for key in KEYS[:3])
+
+
+@pytest.mark.parametrize("cut", range(1, HEAD.size + 31, 6))
+def test_a_record_that_was_not_finished_is_made_again_and_those_before_it_are_kept(cache, cut):
+    for key in KEYS[:2]:
+        cache.array(key, BYTES.shape, lambda: BYTES)
+    (file,) = cache.folder.iterdir()
+    file.write_bytes(file.read_bytes()[:-cut])
+    later, made = Cache(cache.folder), []
+    assert np.array_equal(later.array(KEYS[0], BYTES.shape, never), BYTES)
+    assert np.array_equal(later.array(KEYS[1], BYTES.shape, lambda: made.append(1) or BYTES), BYTES) and made
+    assert np.array_equal(Cache(cache.folder).array(KEYS[1], BYTES.shape, lambda: BYTES), BYTES)
+
+
+@pytest.mark.parametrize("at", range(0, 2 * (HEAD.size + 30), 5))
+def test_a_damaged_byte_never_gives_wrong_values(cache, at):
+    for key in KEYS[:2]:
+        cache.array(key, BYTES.shape, lambda: BYTES)
+    (file,) = cache.folder.iterdir()
+    content = bytearray(file.read_bytes())
+    content[at] ^= 0xFF
+    file.write_bytes(content)
+    later = Cache(cache.folder)
+    for key in KEYS[:2]:
+        assert np.array_equal(later.array(key, BYTES.shape, lambda: BYTES), BYTES)
+
+
+def test_files_that_were_deleted_meanwhile_do_no_harm(cache):
+    cache.array(KEYS[0], BYTES.shape, lambda: BYTES)
+    later = Cache(cache.folder)
+    for file in cache.folder.iterdir():
+        file.unlink()
+    cache.folder.rmdir()
+    assert np.array_equal(later.array(KEYS[0], BYTES.shape, lambda: BYTES), BYTES)
 
 
 def test_only_its_owner_may_look_into_it(cache):
-    cache.array("aa1", BYTES.shape, lambda: BYTES)
+    cache.array(KEYS[0], BYTES.shape, lambda: BYTES)
     assert stat.S_IMODE(cache.folder.stat().st_mode) == 0o700
-    assert [path.name for path in (cache.folder / "aa").iterdir()] == ["1"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in cache.folder.iterdir()] == [0o600]
 
 
 def test_where_nothing_can_be_kept_reading_goes_on(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
     cache = Cache(tmp_path / "file" / "below")
     for _ in range(3):
-        assert np.array_equal(cache.array("aa1", BYTES.shape, lambda: BYTES), BYTES)
+        assert np.array_equal(cache.array(KEYS[0], BYTES.shape, lambda: BYTES), BYTES)
     assert len(caplog.records) == 1 and "reading goes on" in caplog.text
+
+
+def test_a_full_disk_is_no_end(cache, caplog, monkeypatch):
+    monkeypatch.setattr(os, "pwritev", lambda *given: 3)
+    assert np.array_equal(cache.array(KEYS[0], BYTES.shape, lambda: BYTES), BYTES)
+    assert "the disk is full" in caplog.text and cache.folder is None
 
 
 def test_the_environment_says_where(monkeypatch, tmp_path):
     monkeypatch.setenv("STUDYKIT_CACHE", "off")
-    assert default_cache().folder is None
+    assert default_cache("busi").folder is None
     monkeypatch.setenv("STUDYKIT_CACHE", str(tmp_path))
-    assert default_cache().folder == tmp_path
+    assert default_cache("busi").folder == tmp_path / "busi"
     monkeypatch.delenv("STUDYKIT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache().folder == tmp_path / "studykit"
+    assert default_cache("busi").folder == tmp_path / "studykit" / "busi"
 
 
 def test_the_key_follows_content_and_settings_and_not_the_place(tmp_path):
     folder = layouts.busi(tmp_path / "a")
     one = BUSI(folder=str(folder), size=32)
     case = "benign (1)"
-    key = key_maker(one, "image")(case)
+    key = key_maker(one, "image")(case, "picture")
     folder.rename(tmp_path / "b")
-    assert key_maker(BUSI(folder=str(tmp_path / "b"), size=32), "image")(case) == key
-    assert key_maker(BUSI(folder=str(tmp_path / "b"), size=48), "image")(case) != key
+    assert key_maker(BUSI(folder=str(tmp_path / "b"), size=32), "image")(case, "picture") == key
+    assert key_maker(BUSI(folder=str(tmp_path / "b"), size=48), "image")(case, "picture") != key
     layouts.square().save(one.files_of(case)[0].as_posix().replace("/a/", "/b/"))
-    assert key_maker(BUSI(folder=str(tmp_path / "b"), size=32), "image")(case) != key
-    assert key_maker(BreastPhantom(count=20), "image")("phantom-0001") == ""
+    assert key_maker(BUSI(folder=str(tmp_path / "b"), size=32), "image")(case, "picture") != key
+    assert key_maker(BreastPhantom(count=20), "image")("phantom-0001", "picture") == b""
 
 
 @pytest.fixture
