@@ -53,11 +53,15 @@ class Modality:
 class Task:
     """What is to be predicted. Targets are class indices (B,), 0/1 rows (B, classes) for multilabel,
     numbers (B,) for regression; NaN means unlabelled. A binary task's positive class is the second.
+
+    scale: of a regression, the training cases' mean and standard deviation: a logit counts in the latter
+        from the former.
     """
 
     name: str
     kind: str
     classes: tuple[str, ...] = ()
+    scale: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
         check_choice("kind of task", self.kind, TASK_KINDS)

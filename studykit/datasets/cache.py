@@ -136,7 +136,7 @@ def key_maker(dataset: Dataset, modality: str) -> Callable[[str, str], bytes]:
 
 
 def _content(path: Path) -> bytes:
-    """As `path.read_bytes()`, with a third of its system calls, at each of which threads wait for each other."""
+    """As `path.read_bytes()`, in a third of its system calls: at each of them threads wait for each other."""
     file = os.open(path, os.O_RDONLY)
     try:
         size = os.fstat(file).st_size

@@ -31,6 +31,7 @@ NEGATIVE = {
 }
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2}))([T ].*)?", re.ASCII)
+FEW_TEXTS = 12  # different ones; more are no categories
 FEW = 5  # cells; with fewer, nothing is concluded from all of them being different
 MOST_CLASSES = 50
 MOST_VALUES = 50  # of a category
@@ -83,7 +84,7 @@ def _plain_kind(name: str, seen: pd.Series) -> tuple[str, str]:
         row = values.index[values.isna()][0]
         return "ignore", f"row {row} holds {shown(seen[row], 20)}, and numbers are written like 2.5"
     long = seen.str.split().str.len().median() >= 4
-    if long and spread > count / 2:
+    if long and spread > min(count / 2, FEW_TEXTS):
         return "text", f"{spread} different texts of several words"
     if count >= FEW and spread > count / 2:
         return "ignore", f"it looks like an identifier: {spread} different values in {count} rows"

@@ -1,11 +1,12 @@
 """A data set prepared on one training fold: the schema it offers and the batches it gives.
 
-What is learned from the training cases alone (the record's scaling and categories, the texts' vocabularies)
-travels with the run, so a case that is looked at years later is written in the numbers that its model was
-trained on.
+What is learned from the training cases alone (the record's scaling and categories, the texts' vocabularies,
+the scale of numbers to be predicted) travels with the run, so a case that is looked at years later is written
+in the numbers that its model was trained on.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,20 +34,25 @@ class Prepared:
         dataset: Dataset,
         record: Record,
         texts: Mapping[str, Text] | None = None,
+        scales: Mapping[str, tuple[float, float]] | None = None,
         pictures: Pictures | None = None,
     ):
-        self.dataset, self.record, self.texts = dataset, record, dict(texts or {})
+        self.dataset, self.record = dataset, record
+        self.texts, self.scales = dict(texts or {}), dict(scales or {})
         self.pictures = pictures or Pictures(dataset, default_cache(dataset.name))
         table = (record.modality,) if record.columns else ()
         written = tuple(text.modality(name) for name, text in self.texts.items())
-        self.schema = Schema((*dataset.pictures, *table, *written), dataset.tasks)
+        tasks = (replace(task, scale=self.scales.get(task.name, task.scale)) for task in dataset.tasks)
+        self.schema = Schema((*dataset.pictures, *table, *written), tuple(tasks))
 
     @classmethod
     def fit(cls, dataset: Dataset, ids: Iterable[str], pictures: Pictures | None = None) -> "Prepared":
         """Prepare on these training cases; `pictures` shares what other folds have read."""
         rows = dataset.cases.loc[list(ids)]
         texts = {name: Text.fit(rows[name]) for name in dataset.texts}
-        return cls(dataset, Record.fit(rows[list(dataset.record)]), texts, pictures)
+        numbers = {task.name: rows[task.name] for task in dataset.tasks if task.kind == "regression"}
+        scales = {name: (float(v.mean()), float(v.std(ddof=0)) or 1.0) for name, v in numbers.items()}
+        return cls(dataset, Record.fit(rows[list(dataset.record)]), texts, scales, pictures)
 
     def cases(self, ids: Sequence[str]) -> Cases:
         """The cases named by `ids`, in that order, their pictures not read yet.
@@ -76,13 +82,15 @@ class Prepared:
     def to_json(self) -> dict[str, Any]:
         """What was fitted, as plain dictionaries and lists."""
         texts = {name: text.to_json() for name, text in self.texts.items()}
-        return {"record": self.record.to_json(), "texts": texts}
+        scales = {name: list(scale) for name, scale in self.scales.items()}
+        return {"record": self.record.to_json(), "texts": texts, "scales": scales}
 
     @classmethod
     def from_json(cls, dataset: Dataset, data: Mapping[str, Any]) -> "Prepared":
         """The preparation that `to_json` wrote."""
         texts = {name: Text.from_json(text) for name, text in data.get("texts", {}).items()}
-        return cls(dataset, Record.from_json(data["record"]), texts)
+        scales = {name: tuple(scale) for name, scale in data.get("scales", {}).items()}
+        return cls(dataset, Record.from_json(data["record"]), texts, scales)
 
 
 def joined(batches: Sequence[Batch]) -> Batch:

@@ -182,7 +182,10 @@ def probabilities(logits: Tensor, task: Task) -> Tensor:
         return torch.stack([1 - positive, positive], dim=1)
     if task.kind == "multiclass":
         return logits.softmax(dim=1)
-    return torch.sigmoid(logits) if task.kind == "multilabel" else logits
+    if task.kind == "multilabel":
+        return torch.sigmoid(logits)
+    mean, sd = task.scale
+    return mean + sd * logits
 
 
 def class_logit(logits: Tensor, task: Task, target: Tensor) -> Tensor:
@@ -190,5 +193,5 @@ def class_logit(logits: Tensor, task: Task, target: Tensor) -> Tensor:
     if task.kind == "binary":
         return torch.where(target == 1, logits[:, 0], -logits[:, 0])
     if task.kind == "regression":
-        return logits[:, 0]
+        return probabilities(logits, task)[:, 0]
     return logits.gather(1, target[:, None])[:, 0]

@@ -139,6 +139,9 @@ def total(
     terms = []
     for head in model.heads:
         target, weight = targets[head.task.name], None
+        if head.task.kind == "regression":
+            mean, sd = head.task.scale
+            target = (target - mean) / sd
         if balance.get(head.task.name) is not None:
             weight = balance[head.task.name][target.nan_to_num().long()]
         terms.append(head.weight * by_task[head.task.name](logits[head.name], target, weight))

@@ -7,6 +7,7 @@ import param
 from studykit.ui.session import Session
 
 SHOW = ("all cases", "wrong predictions", "right predictions", "unlabelled")
+WIDTHS = {"id": 118, "label": 92, "predicted": 98, "p": 58, "uncertainty": 80}
 COLUMNS = ["id", "label", "predicted", "p", "uncertainty", "group"]
 
 
@@ -32,7 +33,7 @@ class CaseTable(pn.viewable.Viewer):
                 "predicted": {"type": "list", "valuesLookup": True, "clearable": True},
                 "group": {"type": "input", "placeholder": "find"},
             },
-            widths={"id": 118, "label": 92, "predicted": 98, "p": 58, "uncertainty": 80},
+            widths=WIDTHS,
         )  # fmt: skip
         self.table.on_click(self._clicked)
         self._fill()
@@ -46,6 +47,9 @@ class CaseTable(pn.viewable.Viewer):
             "unlabelled": cases["label"].isna(),
         }.get(self.show)
         shown = cases if keep is None else cases[keep]
+        widest = cases["id"].str.len().max()
+        self.table.widths = {**WIDTHS, "id": int(min(200, max(WIDTHS["id"], 30 + 7.5 * widest)))}
+        self.table.hidden_columns = [name for name in ("p", "uncertainty") if cases[name].isna().all()]
         self.table.value = shown[COLUMNS].reset_index(drop=True)
         self._mark()
 

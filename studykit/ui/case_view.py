@@ -97,7 +97,7 @@ class CaseView(pn.viewable.Viewer):
         run, parts = self.session.run, []
         row = run.predictions.set_index("id").loc[self.session.case]
         for task in run.schema.tasks:
-            known = row[task.name] if not pd.isna(row[task.name]) else "not labelled"
+            known = _shown(row[task.name]) if not pd.isna(row[task.name]) else "not labelled"
             name = "label" if len(run.schema.tasks) == 1 else task.name
             parts.append(f"{name} **{known}**")
             said = row.get(f"{task.name}.predicted", row.get(f"{task.name}.value"))
@@ -112,7 +112,7 @@ class CaseView(pn.viewable.Viewer):
     def scans(self) -> hv.Layout:
         """Each picture with its outline, and again under the map; the zoom outlasts a new case."""
         if not self._pictures:
-            return hv.Div("<i>These cases have no pictures.</i>")
+            return hv.Div("")
         views = []
         for name, kind in self._pictures:
             followed = self.param._seen if kind == "volume" else self.session.param.shown
@@ -145,7 +145,7 @@ class CaseView(pn.viewable.Viewer):
             session.limit(modality),
             self.opacity,
         )
-        unit = build(Explainer, explanation.spec).unit
+        unit = self._worded(build(Explainer, explanation.spec).unit)
         title = f"{title_of(session.method)} for {self._class(explanation)} ({unit})"
         return (base * over * line).opts(title=title)
 
@@ -172,6 +172,8 @@ class CaseView(pn.viewable.Viewer):
             )
         explainer = build(Explainer, explanation.spec)
         names = [modality.name for modality in session.run.prepared.dataset.pictures]
+        if not names:
+            return f"These cases have no pictures. {explainer.title}: {self._worded(explainer.gives)}."
         unseen = [name for name in names if name not in explanation.maps]
         blind = f" This model does not look at the {' or the '.join(unseen)}, so it has no map."
         if len(unseen) == len(names):
@@ -181,7 +183,14 @@ class CaseView(pn.viewable.Viewer):
         off = explanation.checks.get("completeness")
         error = "" if off is None else f" Completeness error in this case: {abs(off[0]):.2f} (logit)."
         same = "Colours end at the same value in every case of the run."
-        return f"{explainer.title}: {explainer.gives}; {colours}. {same}{error}{blind if unseen else ''}"
+        told = self._worded(f"{explainer.title}: {explainer.gives}; {colours}. {same}{error}")
+        return f"{told}{blind if unseen else ''}"
+
+    def _worded(self, sentence: str) -> str:
+        """A task that asks for a number has no class and no logit."""
+        if self.session.task_of(self.session.explanation.head).kind != "regression":
+            return sentence
+        return sentence.replace("the class's logit", "the number").replace("logit", "number")
 
     @param.depends("session.shown")
     def record(self) -> pn.viewable.Viewable:
@@ -199,7 +208,8 @@ class CaseView(pn.viewable.Viewer):
             return pn.pane.Markdown(f"**Record.**{why}\n\n{text}", width=380)
         values, sources = explanation.maps["record"][0], run.schema.modality("record").sources
         effects = {name: float(values[at].sum()) for name, at in sources.items() if name in labels}
-        return pn.pane.HoloViews(column_effects(effects, labels, session.limit("record")))
+        unit = self._worded(build(Explainer, explanation.spec).unit)
+        return pn.pane.HoloViews(column_effects(effects, labels, session.limit("record"), unit))
 
     @param.depends("session.shown")
     def texts(self) -> pn.viewable.Viewable:
@@ -216,7 +226,7 @@ class CaseView(pn.viewable.Viewer):
             effects = explanation.maps[name][0] if told else []
             limit = session.limit(name) if told else 1.0
             body = marked_words(text, places(text), effects, limit) if told else html.escape(text)
-            unit = build(Explainer, explanation.spec).unit if told else "no word effects here"
+            unit = self._worded(build(Explainer, explanation.spec).unit) if told else "no word effects here"
             shown.append(f"<p><b>{html.escape(name)}</b> ({unit})<br>{body}</p>")
         return pn.pane.HTML("".join(shown), max_width=800, margin=(0, 10), visible=bool(shown))
 
@@ -224,15 +234,14 @@ class CaseView(pn.viewable.Viewer):
     def probabilities(self) -> hv.Overlay:
         """Every model's probability for the class, where it held this very case out."""
         session = self.session
-        source = session.run.about["dataset"]
-        names, values = [], []
+        source, task = session.run.about["dataset"], session.run.schema.tasks[0]
+        names, values, numeric = [], [], task.kind == "regression"
         for name, runs in session.runs.items():
             table = session.cases_of(name).set_index("id")
             if runs[0].about["dataset"] == source and session.case in table.index:
                 names.append(f"{name} ←" if name == session.model else name)
-                values.append(float(table.loc[session.case, "p"]))
-        task = session.run.schema.tasks[0]
-        if task.kind == "regression":
+                values.append(float(table.loc[session.case, "predicted" if numeric else "p"]))
+        if numeric:
             return predicted_values(names, values, task.name)
         if task.kind == "multilabel":
             row = session.run.predictions.set_index("id").loc[session.case]
@@ -243,8 +252,11 @@ class CaseView(pn.viewable.Viewer):
 
     def __panel__(self):
         """Heading, scans with their two controls, then record and probabilities side by side."""
-        scans = pn.pane.HoloViews(self.scans, linked_axes=True)
-        slider = pmui.FloatSlider.from_param(self.param.opacity, label="Opacity of the map", width=260)
+        some = self.param._pictures.rx.bool()
+        scans = pn.pane.HoloViews(self.scans, linked_axes=True, visible=some)
+        slider = pmui.FloatSlider.from_param(
+            self.param.opacity, label="Opacity of the map", width=260, visible=some
+        )
         slider.jscallback(args={"target": scans}, value=SET_OPACITY)
         slices = pmui.IntSlider.from_param(
             self.param["slice"], label="Slice", width=260, visible=self.param._volumes.rx.bool()

@@ -88,7 +88,7 @@ class Session(param.Parameterized):
                 "group": table["group"],
                 "label": table[task.name],
                 "predicted": said,
-                "p": p[:, 1] if task.kind == "binary" else p.max(axis=1),
+                "p": p[:, 1] if task.kind == "binary" else p.max(axis=1) if told else np.nan,
                 "wrong": table[task.name].notna() & (table[task.name] != said) & told,
                 "uncertainty": entropy,
                 "fold": table["fold"],
