@@ -132,6 +132,35 @@ def test_the_slices_of_a_volume(served, browser_page, volumes):
     assert int(slider.input_value()) > 1, "a new case opens where its finding is"
 
 
+def test_a_text_shows_its_words_on_their_effects(served, browser_page, volumes):
+    page, errors = browser_page, []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto(f"{served(volumes)}/cases?model=report&method=integrated_gradients%2Csteps%3D8")
+    page.get_by_text("added to the logit").first.wait_for(timeout=60_000)
+    words = page.locator("span[title]").filter(has_text="opacity")
+    words.first.wait_for()
+    effects = "found => found.map(e => e.title + getComputedStyle(e).backgroundColor)"
+    first = page.locator("span[title]").evaluate_all(effects)
+    assert len(first) > 8 and len(set(first)) > 8
+    page.locator(".tabulator-row").nth(3).click()
+    settled(page)
+    assert page.locator("span[title]").evaluate_all(effects) != first
+    assert not errors
+
+
+def test_cases_without_pictures_have_no_empty_frames(served, browser_page, numbers):
+    page, errors = browser_page, []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto(f"{served(numbers)}/cases")
+    page.get_by_text("These cases have no pictures").wait_for(timeout=60_000)
+    page.locator("canvas").first.wait_for()
+    assert not page.get_by_label("Opacity").is_visible() and not page.get_by_label("Slice").is_visible()
+    assert (
+        page.get_by_text("added to the number").count() and not page.get_by_text("the class's logit").count()
+    )
+    assert settled(page).std() > 5 and not errors
+
+
 @pytest.mark.real_data
 def test_real_cases_stand_under_their_own_outline(served, browser_page, tmp_path):
     """One real recipe end to end: trained, explained, served, looked at."""
