@@ -65,6 +65,11 @@ class Task:
 
     def __post_init__(self):
         check_choice("kind of task", self.kind, TASK_KINDS)
+        if "predicted" in self.classes:
+            raise InputError(
+                f"Task '{self.name}' has a class named 'predicted', which is a column's name in predictions; "
+                "call it something else."
+            )
         least = {"binary": 2, "multiclass": 2, "multilabel": 1, "regression": 0}[self.kind]
         if len(self.classes) < least or (self.kind == "binary" and len(self.classes) > 2):
             raise InputError(

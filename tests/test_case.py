@@ -44,3 +44,8 @@ def test_a_case_is_a_batch_of_one():
     one = batch.take([1])
     assert (one.ids, one.groups, len(one)) == (["b"], ["q"], 1)
     assert one.inputs["x"].tolist() == [[3, 4, 5]]
+
+
+def test_a_class_may_not_be_named_as_a_column_of_predictions():
+    with pytest.raises(InputError, match="'predicted', which is a column's name"):
+        Task("t", "binary", ("no", "predicted"))

@@ -15,31 +15,39 @@ import logging
 import os
 import struct
 import threading
+import time
 import uuid
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from studykit.catalog import spec
+from studykit.catalog import InputError, spec
 from studykit.datasets.dataset import Dataset
 
 HEAD = struct.Struct("<4s32sBIQ")  # mark, key, kind, check sum, length
 MARK = b"sk1\n"
 KINDS = ("float32", "uint8", "bool")
 BITS = 2  # a bit each
+WEEK = 7 * 24 * 3600  # seconds
 
 
 def default_cache(name: str) -> "Cache":
-    """The cache of the data set `name` that the environment asks for."""
+    """The cache of the data set `name` that the environment asks for; one object for each folder."""
     given = os.environ.get("STUDYKIT_CACHE", "")
     if given == "off":
         return Cache(None)
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "studykit"
-    return Cache((Path(given).expanduser() if given else home) / name)
+    return _shared((Path(given).expanduser() if given else home) / name)
+
+
+@cache
+def _shared(folder: Path) -> "Cache":
+    return Cache(folder)
 
 
 class Cache:
@@ -47,58 +55,66 @@ class Cache:
 
     def __init__(self, folder: Path | None):
         self.folder = folder
-        self._places: dict[bytes, tuple[int, int, int]] = {}  # file, where its values begin, their length
-        self._own: int | None = None  # the file that this program adds to
+        self._places: dict[bytes, tuple[Path, int, int]] = {}  # file, where the record begins, its length
+        self._own: Path | None = None  # the file that this program adds to
         self._end = 0
+        self._writes = folder is not None
         self._lock = threading.Lock()
         for path in sorted(folder.glob("*.pictures")) if folder else ():
-            self._find(path)
+            with suppress(OSError):
+                self._find(path)
 
     def array(self, key: bytes, shape: tuple[int, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
         """The array (float32, uint8 or bool) of `shape` under `key`; made and kept where it is not there.
 
         key: 32 bytes, as `key_maker` gives them.
         """
-        if self.folder is None:
-            return make()
         if key in self._places:
-            try:
+            with suppress(OSError, ValueError):  # damaged, or deleted meanwhile
                 return self._kept(key, shape)
-            except (OSError, ValueError):
-                pass  # damaged, or deleted meanwhile
         made = make()
-        try:
-            self._keep(key, made)
-        except OSError as why:
-            folder, self.folder = self.folder, None
-            logging.warning("Pictures are no longer kept in %s (%s); reading goes on.", folder, why)
+        with self._lock:
+            if self._writes:
+                try:
+                    self._keep(key, made)
+                except OSError as why:
+                    self._writes = False
+                    told = "Pictures are no longer kept in %s (%s); reading goes on."
+                    logging.warning(told, self.folder, why)
         return made
 
     def _find(self, path: Path) -> None:
-        """Learn what a file holds, from the heads of its records."""
-        try:
-            file, at = os.open(path, os.O_RDONLY), 0
-            size = os.fstat(file).st_size
-        except OSError:
+        """Learn what a file holds, from the heads of its records; older code's is removed after a week."""
+        about = path.stat()
+        if not path.name.startswith(code()):
+            if time.time() - about.st_mtime > WEEK:
+                path.unlink()
             return
-        while len(head := os.pread(file, HEAD.size, at)) == HEAD.size:
-            mark, key, _, _, length = HEAD.unpack(head)
-            if mark != MARK or at + HEAD.size + length > size:
-                break
-            self._places[key] = file, at, length
-            at += HEAD.size + length
+        with path.open("rb") as file:
+            at = 0
+            while len(head := os.pread(file.fileno(), HEAD.size, at)) == HEAD.size:
+                mark, key, _, _, length = HEAD.unpack(head)
+                if mark != MARK or at + HEAD.size + length > about.st_size:
+                    break
+                self._places[key] = path, at, HEAD.size + length
+                at += HEAD.size + length
 
     def _kept(self, key: bytes, shape: tuple[int, ...]) -> np.ndarray:
-        file, at, length = self._places[key]
-        record = os.pread(file, HEAD.size + length, at)
+        path, at, length = self._places[key]
+        file = os.open(path, os.O_RDONLY)
+        try:
+            record = os.pread(file, length, at)
+        finally:
+            os.close(file)
+        if len(record) < HEAD.size:
+            raise ValueError("damaged")
         mark, found, kind, check, _ = HEAD.unpack_from(record)
         values = memoryview(record)[HEAD.size :]
         if mark != MARK or found != key or kind >= len(KINDS) or zlib.crc32(values) != check:
             raise ValueError("damaged")
         if kind == BITS:
-            return (
-                np.unpackbits(np.frombuffer(values, np.uint8), count=int(np.prod(shape))).reshape(shape) > 0
-            )
+            bits = np.unpackbits(np.frombuffer(values, np.uint8), count=int(np.prod(shape)))
+            return bits.reshape(shape) > 0
         return np.frombuffer(values, KINDS[kind]).reshape(shape)
 
     def _keep(self, key: bytes, values: np.ndarray) -> None:
@@ -106,21 +122,24 @@ class Cache:
         data = np.packbits(values) if kind == BITS else np.ascontiguousarray(values)
         plain = data.reshape(-1).view(np.uint8).data
         head = HEAD.pack(MARK, key, kind, zlib.crc32(plain), len(plain))
-        with self._lock:
-            if self._own is None:
-                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                path = self.folder / f"{uuid.uuid4().hex}.pictures"
-                self._own = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            if os.pwritev(self._own, [head, plain], self._end) < HEAD.size + len(plain):
+        if self._own is None:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._own = self.folder / f"{code()}-{uuid.uuid4().hex}.pictures"
+        file = os.open(self._own, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            if os.pwritev(file, [head, plain], self._end) < HEAD.size + len(plain):
                 raise OSError("the disk is full")
-            self._places[key] = self._own, self._end, len(plain)
-            self._end += HEAD.size + len(plain)
+        finally:
+            os.close(file)
+        self._places[key] = self._own, self._end, HEAD.size + len(plain)
+        self._end += HEAD.size + len(plain)
 
 
 def key_maker(dataset: Dataset, modality: str) -> Callable[[str, str], bytes]:
     """A function of a case and "picture" or "mask": its key, empty where no file of its own is read."""
-    digest = hashlib.sha256(_made_by(type(dataset)).encode())
+    digest = hashlib.sha256(f"{code()} {type(dataset).__qualname__}".encode())
     settings = {key: value for key, value in spec(dataset).items() if key != "folder"}
+    settings["window"] = dataset.window_of(modality)
     shape = next(str(m) for m in dataset.pictures if m.name == modality)
     digest.update(json.dumps([settings, modality, shape], sort_keys=True).encode())
 
@@ -129,7 +148,12 @@ def key_maker(dataset: Dataset, modality: str) -> Callable[[str, str], bytes]:
         files = dataset.sources(case, modality)
         own.update(what.encode())
         for path in files:
-            own.update(path.name.encode() + _content(path))
+            try:
+                own.update(path.name.encode() + _content(path))
+            except OSError as why:
+                raise InputError(
+                    f"The file {path} cannot be read ({why.strerror}); restore it or remove its case."
+                ) from None
         return own.digest() if files else b""
 
     return key
@@ -149,11 +173,11 @@ def _content(path: Path) -> bytes:
 
 
 @cache
-def _made_by(cls: type) -> str:
+def code() -> str:
     """A digest of all code that reads pictures and of the libraries' versions."""
-    digest = hashlib.sha256(cls.__qualname__.encode())
+    digest = hashlib.sha256()
     for room in ("datasets", "files"):
         for path in sorted((Path(__file__).parents[1] / room).glob("*.py")):
             digest.update(path.read_bytes())
     digest.update(" ".join(version(name) for name in ("numpy", "pillow", "nibabel", "pydicom")).encode())
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]

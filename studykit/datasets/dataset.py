@@ -65,6 +65,10 @@ class Dataset(Named):
         shape = next(m.shape for m in self.pictures if m.name == modality)
         return np.zeros(shape[1:], dtype=bool)
 
+    def window_of(self, modality: str) -> tuple[float, ...]:
+        """The values of a volume that become black and white, where they follow from other cases' files."""
+        return ()
+
     @property
     def refused(self) -> Mapping[str, str]:
         """The columns that cannot be inputs, and why."""
@@ -103,7 +107,12 @@ class Dataset(Named):
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(self.cases.to_csv().encode())
         for path in sorted(self.files()):
-            digest.update(path.name.encode() + path.read_bytes())
+            try:
+                digest.update(path.name.encode() + path.read_bytes())
+            except OSError as why:
+                raise InputError(
+                    f"The file {path} cannot be read ({why.strerror}); restore it or remove its case."
+                ) from None
         return digest.hexdigest()[:16]
 
 

@@ -5,12 +5,14 @@ are known, archives are unpacked into a hidden folder, and only what is whole an
 stands already is never touched. Where a program must not fetch, the sentence says what a person does by hand.
 """
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -61,12 +63,13 @@ def fetch(
     hidden, sums = home / f".{target.name}.partial", target.with_name(f"{target.name}.sha256")
     try:
         hidden.mkdir(parents=True, exist_ok=True)
-        there = sum(_size(file) for file in hidden.iterdir())
-        check_room(hidden, sum(part.bytes for part in download.parts) - there)
-        files = [_brought(part, hidden, watch, plain) for part in download.parts]
-        found = _compared(files, sums)
-        _place(download, files, target)
-        write_whole(sums, "".join(f"{digest}  {file}\n" for file, digest in found.items()))
+        with _alone(hidden, name):
+            there = sum(_size(file) for file in hidden.iterdir())
+            check_room(hidden, sum(part.bytes for part in download.parts) - there)
+            files = [_brought(part, hidden, watch, plain) for part in download.parts]
+            found = _compared(files, sums)
+            _place(download, files, target)
+            write_whole(sums, "".join(f"{digest}  {file}\n" for file, digest in found.items()))
     except Refused as why:
         shutil.rmtree(hidden, ignore_errors=True)
         raise InputError(f"{why} Nothing of it was kept. By hand: {download.by_hand}.") from None
@@ -81,6 +84,19 @@ def fetch(
             tell(f"No check sum of {part.file} is known; its sha256 {found[part.file]} is noted in {sums}.")
     tell(f"{target} stands. Please cite {card.citation}.")
     return target
+
+
+@contextmanager
+def _alone(hidden: Path, name: str) -> Iterator[None]:
+    """No other program fetches into `hidden` meanwhile; the system lets go of it however this one ends."""
+    folder = os.open(hidden, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise InputError(f"Another program is fetching {name} to this place; wait for it.") from None
+    finally:
+        os.close(folder)
 
 
 def offer(name: str, download: Download, target: Path) -> str:

@@ -50,7 +50,8 @@ class Prepared:
         """Prepare on these training cases; `pictures` shares what other folds have read."""
         rows = dataset.cases.loc[list(ids)]
         texts = {name: Text.fit(rows[name]) for name in dataset.texts}
-        numbers = {task.name: rows[task.name] for task in dataset.tasks if task.kind == "regression"}
+        numbers = {task.name: rows[task.name].dropna() for task in dataset.tasks if task.kind == "regression"}
+        numbers = {name: values for name, values in numbers.items() if len(values)}
         scales = {name: (float(v.mean()), float(v.std(ddof=0)) or 1.0) for name, v in numbers.items()}
         return cls(dataset, Record.fit(rows[list(dataset.record)]), texts, scales, pictures)
 

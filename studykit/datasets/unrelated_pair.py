@@ -61,12 +61,16 @@ class UnrelatedPair(Dataset, name="unrelated_pair"):
             [getattr(s, key, None) for key in ("name", "folder", "seed")] for s in self._sources.values()
         )
         if one == other:
-            raise InputError(
-                f"Both data sets of unrelated_pair hold the same people ({self.first.name}), who would then "
-                "stand on two sides of a split; choose another data set, folder or seed for 'second'."
-            )
+            raise InputError(self._same_people)
         if self.count < 0:
             raise InputError(f"'count' of unrelated_pair is 0 (all) or more, not {self.count}.")
+
+    @property
+    def _same_people(self) -> str:
+        return (
+            f"Both data sets of unrelated_pair hold the same people ({self.first.name}), who would then "
+            "stand on two sides of a split; choose another data set, folder or seed for 'second'."
+        )
 
     @property
     def _sources(self) -> dict[str, Dataset]:
@@ -88,6 +92,9 @@ class UnrelatedPair(Dataset, name="unrelated_pair"):
     @cached_property
     def cases(self) -> pd.DataFrame:
         """Besides the contract's columns: `first_case` and `second_case`, the sources' ids."""
+        first, second = ({path.resolve() for path in source.files()} for source in self._sources.values())
+        if first & second:
+            raise InputError(self._same_people)
         draw = np.random.default_rng([self.seed])
         piles = [_by_group(source.cases["group"], draw) for source in self._sources.values()]
         rows = pd.DataFrame(_joined(*piles), columns=["group", "first_case", "second_case"])

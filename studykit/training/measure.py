@@ -133,19 +133,28 @@ def measures(
     p = table[list(probabilities)].to_numpy(dtype=float)
     q = table[list(against)].to_numpy(dtype=float) if against else None
     rows = []
+    why = _lacking(known, list(classes), kind)
     for name, score in SCORES[kind].items():
         own = np.r_[score(known, p, once), score(known, p, weights)]
-        rows.append(_row(name, label, own, len(table)))
+        rows.append(_row(name, label, own, len(table), why if np.isnan(own[0]) else ""))
         if q is not None:
             other = np.r_[score(known, q, once), score(known, q, weights)]
-            rows.append(_row(name, rival, other, len(table)))
-            rows.append(_row(name, f"{label} minus {rival}", own - other, len(table)))
+            gone = why if np.isnan(own[0] - other[0]) else ""
+            rows.append(_row(name, rival, other, len(table), gone))
+            rows.append(_row(name, f"{label} minus {rival}", own - other, len(table), gone))
     return pd.DataFrame(rows)
 
 
 def not_estimable(group: str, why: str, n: int = 0, kind: str = "multiclass") -> pd.DataFrame:
     """The same table where nothing can be estimated, with the reason."""
     return pd.DataFrame([_row(name, group, [np.nan] * 3, n, why) for name in SCORES[kind]])
+
+
+def _lacking(known: np.ndarray, classes: list[str], kind: str) -> str:
+    """Which classes none of the cases is of, in words."""
+    there = set(known) if kind in ("binary", "multiclass") else set(range(len(classes)))
+    gone = [name for index, name in enumerate(classes) if index not in there]
+    return f"no case of {', '.join(gone)} among these" if gone else "it cannot be computed from these cases"
 
 
 def _known(column: pd.Series, classes: list[str], kind: str) -> np.ndarray:

@@ -4,6 +4,7 @@ Of a volume one slice is shown; one slider moves through all volumes of the case
 """
 
 import html
+import re
 from functools import partial
 
 import holoviews as hv
@@ -88,22 +89,23 @@ class CaseView(pn.viewable.Viewer):
         session = self.session
         row = session.cases.set_index("id").loc[session.case]
         planted = session.run.prepared.dataset.planted(session.case)
-        parts = [*self._answers(), f"group {row['group']}", f"held out in fold {row['fold']}"]
-        truth = f"\n\nPlanted truth: {planted}" if planted else ""
-        return f"### {session.case}\n{' · '.join(parts)}{truth}"
+        parts = [*self._answers(), f"group {_safe(row['group'])}", f"held out in fold {row['fold']}"]
+        truth = f"\n\nPlanted truth: {_safe(planted)}" if planted else ""
+        return f"### {_safe(session.case)}\n{' · '.join(parts)}{truth}"
 
     def _answers(self) -> list[str]:
         """What is known and what is predicted, task by task."""
         run, parts = self.session.run, []
         row = run.predictions.set_index("id").loc[self.session.case]
         for task in run.schema.tasks:
-            known = _shown(row[task.name]) if not pd.isna(row[task.name]) else "not labelled"
-            name = "label" if len(run.schema.tasks) == 1 else task.name
+            known = _safe(_shown(row[task.name])) if not pd.isna(row[task.name]) else "not labelled"
+            name = "label" if len(run.schema.tasks) == 1 else _safe(task.name)
             parts.append(f"{name} **{known}**")
             said = row.get(f"{task.name}.predicted", row.get(f"{task.name}.value"))
             if task.kind == "regression":
                 parts.append(f"predicted **{said:.3g}**")
             elif said is not None:
+                said = _safe(said)
                 wrong = " (wrong)" if known not in (said, "not labelled") else ""
                 parts.append(f"predicted **{said}**{wrong}")
         return parts
@@ -204,7 +206,7 @@ class CaseView(pn.viewable.Viewer):
         labels = {name: f"{name}: {_shown(row[name])}" for name in dataset.record}
         if explanation is None or "record" not in explanation.maps:
             why = "" if explanation is None else " It has no column effects by this method or model."
-            text = "\n".join(f"- {label}" for label in labels.values())
+            text = "\n".join(f"- {_safe(label)}" for label in labels.values())
             return pn.pane.Markdown(f"**Record.**{why}\n\n{text}", width=380)
         values, sources = explanation.maps["record"][0], run.schema.modality("record").sources
         effects = {name: float(values[at].sum()) for name, at in sources.items() if name in labels}
@@ -277,3 +279,8 @@ def _shown(value) -> str:
     if value is None or value != value:
         return "not known"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _safe(text: object) -> str:
+    """What a table holds, as a Markdown pane may show it: no HTML, no marks of its own."""
+    return re.sub(r"([\\`*\[\]])", r"\\\1", html.escape(str(text)))

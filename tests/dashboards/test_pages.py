@@ -1,6 +1,8 @@
 """Pages without a browser: every page builds, the session keeps its word."""
 
+import html
 import json
+import re
 import shutil
 
 import panel as pn
@@ -9,6 +11,7 @@ from datasets import layouts
 
 from studykit.training import Recipe, train
 from studykit.ui import CaseTable, CaseView, Session
+from studykit.ui.case_view import _safe
 from studykit.ui.serve import applications, pages
 
 
@@ -114,3 +117,11 @@ def test_every_case_and_method_can_be_shown(runs):
             for case in session.cases["id"].iloc[:3]:
                 session.case = case
                 assert view.note() and view.record() is not None
+
+
+@pytest.mark.parametrize("text", ["<img src=x onerror=alert(1)>", "a*b*c", "[x](javascript:alert(1))", "`c`"])
+def test_what_a_table_holds_is_shown_and_never_run(text):
+    pane = pn.pane.Markdown(f"### {_safe(text)}")
+    inside = html.unescape(pane._transform_object(pane.object)["object"])
+    assert inside.removeprefix("<h3>").startswith(html.escape(text, quote=False)[:3])
+    assert not re.search("<(img|em|a|code)", inside)

@@ -1,6 +1,8 @@
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,7 +105,46 @@ def test_where_nothing_can_be_kept_reading_goes_on(tmp_path, caplog):
 def test_a_full_disk_is_no_end(cache, caplog, monkeypatch):
     monkeypatch.setattr(os, "pwritev", lambda *given: 3)
     assert np.array_equal(cache.array(KEYS[0], BYTES.shape, lambda: BYTES), BYTES)
-    assert "the disk is full" in caplog.text and cache.folder is None
+    assert np.array_equal(cache.array(KEYS[1], BYTES.shape, lambda: BYTES), BYTES)
+    assert caplog.text.count("the disk is full") == 1
+
+
+def test_many_threads_at_a_place_that_cannot_be_written(tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    for _ in range(20):
+        cache = Cache(tmp_path / "file" / "below")
+        with ThreadPoolExecutor(8) as pool:
+            found = pool.map(
+                lambda n, c=cache: c.array(bytes([n]) * 32, BYTES.shape, lambda: BYTES), range(40)
+            )
+            assert all(np.array_equal(values, BYTES) for values in found)
+    assert len(caplog.records) == 20 and "None" not in caplog.text
+
+
+def test_no_file_stays_open(cache):
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+    for key in KEYS:
+        Cache(cache.folder).array(key, BYTES.shape, lambda: BYTES)
+    many = [Cache(cache.folder) for _ in range(20)]
+    assert all(np.array_equal(one.array(key, BYTES.shape, never), BYTES) for one in many for key in KEYS)
+    assert not before or len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_what_older_code_kept_is_removed_after_a_week(cache):
+    cache.array(KEYS[0], BYTES.shape, lambda: BYTES)
+    old, new = (cache.folder / f"{'0' * 16}-{name}.pictures" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    assert np.array_equal(Cache(cache.folder).array(KEYS[0], BYTES.shape, never), BYTES)
+    assert new.exists() and not old.exists()
+
+
+def test_a_file_that_vanished_gets_a_sentence(counted, cache):
+    case = counted.cases.index[0]
+    counted.files_of(case)[0].unlink()
+    with pytest.raises(InputError, match=r"benign \(1\)\.png cannot be read \(No such file"):
+        Pictures(counted, cache).picture(case, "image")
 
 
 def test_the_environment_says_where(monkeypatch, tmp_path):

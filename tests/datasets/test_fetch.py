@@ -102,6 +102,20 @@ def test_a_broken_connection_goes_on_where_it_stopped(publisher, bring):
     assert place.read_bytes() == RANDOM
 
 
+def test_two_programs_do_not_fetch_into_one_place(publisher, bring):
+    publisher.files["/a.bin"] = RANDOM
+    said = []
+
+    def watch(*came):
+        if not said:
+            with pytest.raises(InputError, match="Another program is fetching") as caught:
+                bring(("a.bin", {"checksum": SHA256}), target="a.bin")
+            said.append(caught)
+
+    place = bring(("a.bin", {"checksum": SHA256}), target="a.bin", watch=watch)
+    assert said and place.read_bytes() == RANDOM
+
+
 def test_a_fetch_that_was_given_up_goes_on_the_next_time(publisher, bring, monkeypatch):
     publisher.files["/a.bin"] = RANDOM
     monkeypatch.setattr(fetch, "PAUSES", ())

@@ -61,3 +61,10 @@ def test_numbers_far_from_zero_are_learned_and_told_in_their_own_unit(folder, tm
     told = run.predictions.set_index("id").loc[run.test_ids, "label.value"]
     assert probabilities(logits, task)[:, 0].tolist() == pytest.approx(told.tolist(), rel=1e-5)
     assert torch.equal(class_logit(logits, task, torch.zeros(len(logits))), probabilities(logits, task)[:, 0])
+
+
+def test_a_number_that_no_training_case_has_keeps_its_own_scale(folder):
+    dataset = OwnFolder(folder=str(folder))
+    dataset.cases["label"] = float("nan")
+    scale = Prepared.fit(dataset, dataset.cases.index).schema.task("label").scale
+    assert scale == (0.0, 1.0)

@@ -169,3 +169,14 @@ def test_drifa_net_learns_both_tasks_of_the_shipped_recipe(tmp_path):
     for task, count in zip(run.schema.tasks, (4, 3), strict=True):
         p = run.predictions[[f"{task.name}.{name}" for name in task.classes]]
         assert p.shape[1] == count and np.allclose(p.sum(axis=1), 1, atol=1e-5)
+
+
+def test_one_folder_under_two_names_is_the_same_people(tmp_path):
+    folder = layouts.busi(tmp_path / "d")
+    (tmp_path / "link").symlink_to(folder)
+    first = {"name": "busi", "folder": str(folder)}
+    for other in (str(tmp_path / "link"), f"{folder}/../d"):
+        second = {**first, "folder": other}
+        pair = build(Dataset, {"name": "unrelated_pair", "first": first, "second": second})
+        with pytest.raises(InputError, match="hold the same people"):
+            pair.cases  # noqa: B018

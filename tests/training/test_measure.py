@@ -109,3 +109,11 @@ def test_numbers_agree_with_scikit_learn():
     found = measures(rows, "t", ["v"], (), kind="regression").set_index("statistic")["estimate"]
     assert found["mean absolute error"] == pytest.approx(mean_absolute_error(rows["t"], rows["v"]))
     assert found["R2"] == pytest.approx(r2_score(rows["t"], rows["v"]))
+
+
+def test_a_class_that_no_case_is_of_gives_a_reason(table):
+    rows = table.assign(**{"t.c": 0.0})
+    found = measures(rows, "t", ["t.a", "t.b", "t.c"], ["a", "b", "c"])
+    lacking = found[found["estimate"].isna()]
+    assert len(lacking) and (lacking["why"] == "no case of c among these").all()
+    assert (found.loc[found["estimate"].notna(), "why"] == "").all()
