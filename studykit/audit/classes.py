@@ -30,7 +30,7 @@ class Classes(Check, name="classes"):
             for name, ids in members.items():
                 yield self._class(looked, f"{task.name}: {name}", ids, len(labelled))
             if not members:
-                yield Finding("fact", task.name, f"a number, known of {looked.counted(labelled)}.", labelled)
+                yield Finding("fact", task.name, _spread(looked, task, labelled), labelled)
             yield from self._others(looked, task, labelled)
             counts = {name: looked.patients(ids) for name, ids in members.items() if len(ids)}
             if counts and max(counts.values()) >= self.ratio * min(counts.values()):
@@ -65,3 +65,13 @@ class Classes(Check, name="classes"):
             names = sorted(map(str, set().union(*words)))
             says = f"{looked.counted(strange)} with what is no class of the task: {some(names)}."
             yield Finding("problem", task.name, says, strange)
+
+
+def _spread(looked: Looked, task: Task, labelled: pd.Index) -> str:
+    """How many cases have the number, its range and its quartiles."""
+    says = f"a number, known of {looked.counted(labelled)}"
+    if not len(labelled):
+        return f"{says}."
+    numbers = looked.cases.loc[labelled, task.name].astype(float)
+    low, *quartiles, high = numbers.quantile([0, 0.25, 0.5, 0.75, 1])
+    return f"{says}, from {low:g} to {high:g}; quartiles {', '.join(f'{q:g}' for q in quartiles)}."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 from studykit.audit.check import Check, Finding
 from studykit.audit.looked import Looked
@@ -16,6 +17,7 @@ from studykit.catalog import InputError
 class Columns(Check, name="columns"):
     """A column's score tells one class from all others, 0.5 by chance and 1 without fail; see `readout`.
 
+    Where a number is to be predicted it is how well the column alone follows it, from 0 to 1; see `follows`.
     certain: a score above it is a problem, and a note where only the cases that have a value are told apart.
     least: the patients that a class and the others need for that. A finding's value is the score.
     It is a note, too, where for more than half of the patients there is a word that no other patient has.
@@ -36,15 +38,17 @@ class Columns(Check, name="columns"):
                 yield Finding("fact", column, f"refused: {why}.")
         if not used:
             yield Finding("fact", "none", "no column is in use.")
+        else:
+            yield Finding("fact", "in use", f"{', '.join(used)}.", (), len(used))
         for column in used:
             if column in [task.name for task in dataset.tasks]:
                 yield Finding("problem", column, "it is the label itself, and in use; take it out.")
         for column in dataset.record:
             yield from self._names_patients(looked, column)
-            for task in looked.members:
-                yield from self._reads(looked, column, task)
+            for task, classes in looked.members.items():
+                yield from (self._reads if classes else self._follows)(looked, column, task)
         for column in dataset.texts:
-            for task in looked.members:
+            for task in [name for name, classes in looked.members.items() if classes]:
                 yield from _says_class(looked, column, task)
 
     def _reads(self, looked: Looked, column: str, task: str) -> Iterator[Finding]:
@@ -62,6 +66,18 @@ class Columns(Check, name="columns"):
         elif name:
             says = f"alone it tells {name} ({task}) with {score:.2f}."
             yield Finding("fact", column, says, labelled, score)
+
+    def _follows(self, looked: Looked, column: str, task: str) -> Iterator[Finding]:
+        labelled = looked.labelled(task)
+        known = labelled[looked.cases.loc[labelled, column].notna()]
+        if looked.patients(known) < self.least or looked.cases.loc[known, task].nunique() < 2:
+            return
+        rows = looked.cases.loc[known]
+        score = follows(rows[column], rows[task], rows["group"])
+        says = f"where it is known ({looked.counted(known)}) it alone follows {task} with {score:.2f}."
+        if score > self.certain:
+            says = f"alone it follows {task} with {score:.3f}: it reads out the label; leave it out."
+        yield Finding("problem" if score > self.certain else "fact", column, says, known, score)
 
     def _best(self, looked: Looked, column: str, task: str, cases: pd.Index) -> tuple[float, str]:
         """The highest score of the column in these cases, and its class; NaN where no class has enough."""
@@ -108,6 +124,23 @@ def readout(cells: pd.Series, inside: np.ndarray, groups: pd.Series) -> float:
     share = (of_word[word] - of_patient[own]) / np.bincount(side)  # (cases, 2): other patients' cases
     right = share[np.arange(len(side)), side] > share[np.arange(len(side)), 1 - side]
     return float((right[inside].mean() + right[~inside].mean()) / 2)
+
+
+def follows(cells: pd.Series, targets: pd.Series, groups: pd.Series) -> float:
+    """How well one column alone tells a number, both known of all cases: 0 by chance, 1 always.
+
+    Of numbers it is Spearman's correlation without its sign. Of words it is the share of the variance that is
+    told by guessing the mean of the other patients' cases with the same word, or of all where there is none.
+    """
+    targets = targets.astype(float) - targets.mean()
+    if _is_number(cells):
+        return abs(float(spearmanr(cells.astype(float), targets).statistic)) if cells.nunique() > 1 else 0.0
+    words = cells.map(str)
+    of_word, own = targets.groupby(words), targets.groupby([words, groups])
+    count = of_word.transform("count") - own.transform("count")
+    total = of_word.transform("sum") - own.transform("sum")
+    guess = (total / count.where(count > 0)).fillna(0.0)
+    return max(0.0, 1 - float(((targets - guess) ** 2).sum() / (targets**2).sum()))
 
 
 def _is_number(cells: pd.Series) -> bool:

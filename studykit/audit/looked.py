@@ -66,6 +66,12 @@ class Looked:
         return self.cases.index[self.cases[task].notna()]
 
     @cached_property
+    def learned(self) -> pd.Index:
+        """The cases that have a label of any task; the others are only looked at."""
+        names = [task.name for task in self.dataset.tasks]
+        return self.cases.index[self.cases[names].notna().any(axis=1)]
+
+    @cached_property
     def pictures(self) -> pd.DataFrame:
         """One row a case and picture modality, in the order of the cases; nothing is kept of the pixels.
 

@@ -5,7 +5,7 @@ names in free text, faces and burned-in letters are not looked for.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -43,6 +43,7 @@ OWNERS = ("Artist", "CameraOwnerName", "XPAuthor")
 REMARKS = ("ImageDescription", "UserComment", "XPComment", "XPTitle", "XPSubject", "XPKeywords",
            "DateTimeOriginal", "BodySerialNumber")  # fmt: skip
 HARMLESS = ("Software", "Creation Time", "date:create", "date:modify", "date:timestamp", "Disclaimer")
+NIFTI_TEXTS = ("descrip", "aux_file", "intent_name", "db_name")
 PNG_WORDS = ("Author", "Title", "Description", "Copyright", "Comment", "Source", "Warning")
 
 
@@ -51,7 +52,8 @@ class Personal(Check, name="personal"):
     """Columns, e-mail addresses, phone numbers, places and owners are problems; dates and remarks are notes.
 
     Looked at are the columns of the cases and of the tables that they come from, the words in the cases'
-    columns, and the headers of picture and DICOM files. A finding's value is the number of cells or files.
+    columns, and the headers of picture, DICOM and NIfTI files. A finding's value is the number of cells or
+    files.
     """
 
     title = "Whether anything names a patient"
@@ -62,8 +64,11 @@ class Personal(Check, name="personal"):
         for column in looked.cases.columns.difference(["group", *looked.members], sort=False):
             yield from _texts(looked, column)
         yield from _in_files(looked, files)
-        says = f"columns, texts and the headers of {plural(len(files), 'file')} were looked at."
-        yield Finding("fact", "all", says, looked.cases.index, len(files))
+        seen = [path for path in files if path.suffix.lower() in TABLES or reader(path)]
+        says = f"columns, texts and the headers of {plural(len(seen), 'file')} were looked at."
+        if len(files) > len(seen):
+            says += f" {plural(len(files) - len(seen), 'file')} of other kinds can hold more."
+        yield Finding("fact", "all", says, looked.cases.index, len(seen))
 
 
 def _columns(looked: Looked, files: list[Path]) -> Iterator[Finding]:
@@ -111,11 +116,12 @@ def patterns_in(text: str) -> list[str]:
 
 
 def _in_files(looked: Looked, files: list[Path]) -> Iterator[Finding]:
-    """What the headers of pictures and DICOM files hold: one finding for the tags that tell the same."""
+    """What the headers of files hold: one finding for the tags that tell the same."""
     tags: dict[tuple[str, str], dict[str, None]] = {}
     holders: dict[tuple[str, str], dict[Path, None]] = {}
     for path in looked.watch(files):
-        for level, tag, what in picture_tags(path) if path.suffix.lower() in SUFFIXES else dicom_tags(path):
+        read = reader(path)
+        for level, tag, what in read(path) if read else ():
             tags.setdefault((level, what), {})[tag] = None
             holders.setdefault((level, what), {})[path] = None
     for (level, what), found in tags.items():
@@ -125,14 +131,34 @@ def _in_files(looked: Looked, files: list[Path]) -> Iterator[Finding]:
         yield Finding(level, some(found, 1), says, (), len(paths))
 
 
+def reader(path: Path) -> Callable[[Path], list[tuple[str, str, str]]] | None:
+    """What looks at the header of this kind of file; None where nothing does."""
+    if path.suffix.lower() in SUFFIXES:
+        return picture_tags
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        return nifti_tags
+    return dicom_tags if is_dicom(path) else None
+
+
+def nifti_tags(path: Path) -> list[tuple[str, str, str]]:
+    """(level, field, what it is) of the free text in a NIfTI file's header; no voxel is read."""
+    import nibabel  # loaded only where there is such a file
+
+    try:
+        header = nibabel.load(path).header
+        found = [f for f in NIFTI_TEXTS if f in header and header[f].item().strip(b"\0 ")]
+        found += ["extension"] if len(header.extensions) else []
+    except Exception:  # a broken header can make the reader fail in any way
+        return [("note", "NIfTI", "a header that cannot be read")]
+    return [("note", f"NIfTI {field}", "free text, in which a name may stand") for field in found]
+
+
 def dicom_tags(path: Path) -> list[tuple[str, str, str]]:
-    """(level, tag, why it is personal) of a DICOM file; nothing of a file of another kind.
+    """(level, tag, why it is personal) of a DICOM file.
 
     What names a person or leads straight to one is a problem; of what might (dates, unique numbers, places),
     no more than a note, for a file that was made nameless with care holds such tags, too.
     """
-    if not is_dicom(path):
-        return []
     from pydicom.datadict import dictionary_VR, tag_for_keyword  # loaded only where there is such a file
 
     from studykit.files.personal import personal_tags

@@ -12,17 +12,18 @@ from studykit.audit.looked import PARTS, Looked, plural, some
 class Split(Check, name="split"):
     """Made where a split is given. A patient, or a picture with its copies, on two sides is a problem.
 
-    So is a class that a part lacks; where one patient alone stands for it, it is a note. A finding's value is
-    the number of patients, pictures or cases that it counts.
+    So is a class that a part lacks; where one patient alone stands for it, it is a note. Cases without a
+    label are only looked at and tear nothing. A finding's value is the number of patients, pictures or cases
+    that it counts.
     """
 
     title = "The split: who trains and who tests"
 
     def __call__(self, looked: Looked) -> Iterator[Finding]:  # noqa: D102
-        parts = looked.parts
-        if parts is None:
+        if looked.parts is None:
             yield Finding("fact", "split", "no split was given, so none was looked at.")
             return
+        parts = looked.parts[looked.parts.index.isin(looked.learned)]
         groups = looked.cases.loc[parts.index, "group"]
         sides = parts.groupby(groups).nunique()
         torn = groups.index[groups.isin(sides.index[sides > 1])]
@@ -32,6 +33,11 @@ class Split(Check, name="split"):
             yield Finding("problem", "patients", f"{says} split by patient.", torn, count)
         else:
             yield Finding("fact", "patients", "every patient stands on one side.", parts.index, 0)
+        others = looked.parts.index.difference(parts.index, sort=False)
+        trained = others[looked.cases.loc[others, "group"].isin(groups[parts != "test"])]
+        if len(trained):
+            says = f"without a label, of patients that train: {looked.counted(trained)}; only looked at."
+            yield Finding("fact", "patients", says, trained, len(trained))
         for modality in looked.dataset.pictures:
             kept = [[c for c in ids if c in parts.index] for ids in copies(looked, modality.name)]
             torn = [ids for ids in kept if parts.loc[ids].nunique() > 1]

@@ -18,6 +18,8 @@ from studykit.catalog import InputError, check_choice, unknown
 from studykit.datasets.card import Card
 from studykit.datasets.dataset import Dataset, find_folder
 from studykit.files.dicom import Series, arranged, broken_told, read_header
+from studykit.files.places import shown
+from studykit.files.tables import read_table
 from studykit.files.volume import Volume, fitted, housed, windowed
 
 LETTERS = {"adenocarcinoma": "A", "small cell": "B", "large cell": "E", "squamous": "G"}
@@ -147,18 +149,16 @@ class LungPETCTDx(Dataset, name="lung_pet_ct_dx"):
 
     @cached_property
     def _sheet(self) -> pd.DataFrame:
-        read = pd.read_csv if self._sheet_file.suffix == ".csv" else pd.read_excel
-        sheet = read(self._sheet_file, dtype=str)
+        sheet = read_table(self._sheet_file)
         # the publisher's "M-Stage" is written with a wide M
         sheet.columns = [unicodedata.normalize("NFKC", str(column)).strip() for column in sheet.columns]
         for column in ("NewPatientID", *self.record):
             if column not in sheet.columns:
                 raise InputError(unknown(f"column in {self._sheet_file.name}", column, sheet.columns))
-        sheet = sheet.apply(lambda cells: cells.str.strip()).replace("", None)
         sheet = sheet.dropna(subset="NewPatientID").set_index("NewPatientID")
         double = sheet.index[sheet.index.duplicated()]
         if len(double):
-            raise InputError(f"{self._sheet_file.name} lists {double[0]} twice; keep one row.")
+            raise InputError(f"{self._sheet_file.name} lists {shown(double[0], 20)} twice; keep one row.")
         return sheet
 
     @cached_property
@@ -179,8 +179,8 @@ class LungPETCTDx(Dataset, name="lung_pet_ct_dx"):
         return rows
 
     def _numbers(self, cells: pd.Series) -> pd.Series:
-        values = pd.to_numeric(cells, errors="coerce")
-        for case in cells.index[cells.notna() & values.isna()]:
+        values = pd.to_numeric(cells, errors="coerce").astype(float)
+        for case in cells.index[cells.notna() & ~np.isfinite(values)]:
             raise InputError(
                 f"{self._sheet_file.name} gives {case} no number in '{cells.name}'; mend or empty the cell."
             )

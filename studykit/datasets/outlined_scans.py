@@ -12,6 +12,7 @@ from studykit.case import Modality, Task
 from studykit.catalog import InputError, check_choice
 from studykit.datasets.dataset import Dataset, find_folder
 from studykit.files.picture import fractions, read_mask, read_pixels
+from studykit.files.places import shown
 from studykit.files.tables import read_table
 
 ROW = " row"  # where in its file a row stands; cells are stripped, so no column of a file is called this
@@ -138,7 +139,8 @@ class ListedScans(OutlinedScans):
         twice = table.index.duplicated()
         if twice.any():
             row = table[twice].iloc[0]
-            raise InputError(f"{row[ROW]} lists {row[self.key]} once more; remove one of its rows.")
+            name = shown(row[self.key], 20)
+            raise InputError(f"{row[ROW]} lists {name} once more; remove one of its rows.")
         for case, row in table.iterrows():
             self._check_row(str(case), row)
         for case in sorted(self._scans.keys() - set(table.index)):
@@ -151,7 +153,7 @@ class ListedScans(OutlinedScans):
     def _check_row(self, case: str, row: pd.Series) -> None:
         if case not in self._scans:
             raise InputError(
-                f"{row[ROW]} lists '{row[self.key]}', but no {case}{self.ending} stands in "
+                f"{row[ROW]} lists {shown(row[self.key], 20)}, but no {self.ending} of that name stands in "
                 f"{' or '.join(self.places)} of {self._root}; restore the image or remove the row."
             )
         if self.all_outlined and not self.outline_of(self._scans[case]).is_file():
@@ -160,7 +162,7 @@ class ListedScans(OutlinedScans):
             )
         if row[self.label] not in ("", *self.known_classes):
             raise InputError(
-                f"{row[ROW]} gives '{row[self.label]}' as {self.label}; it is one of "
+                f"{row[ROW]} gives {shown(row[self.label], 20)} as {self.label}; it is one of "
                 f"{', '.join(self.known_classes)}, or nothing where not known."
             )
         if not row[self.together]:
@@ -177,7 +179,7 @@ class ListedScans(OutlinedScans):
         if wrong.any():
             row = self._table[wrong].iloc[0]
             raise InputError(
-                f"{row[ROW]} gives '{row[column]}' as {column}; write a number, or nothing where not known."
+                f"{row[ROW]} gives no number as {column}; write one, or nothing where not known."
             )
         return values
 
@@ -194,7 +196,8 @@ class ListedScans(OutlinedScans):
         listed: dict[str, str] = {}
         for file, group in index.loc[index["group"] != "", ["file", "group"]].to_numpy():
             if listed.setdefault(Path(file).stem, group) != group:
-                raise InputError(f"{self._index_file} gives '{file}' two groups; keep one of its rows.")
+                name = shown(Path(file).name, 20)
+                raise InputError(f"{self._index_file} gives {name} two groups; keep one of its rows.")
         return joined(groups, groups.index.to_series().map(listed))
 
     @cached_property

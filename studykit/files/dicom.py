@@ -116,7 +116,7 @@ def read_series(path: Path, series: str = "") -> Series:
     chosen = [uid for uid in found if uid.endswith(series)]
     if len(chosen) != 1:
         asked = f", {len(chosen)} of them ending in {series}" if series else ""
-        listed = ", ".join(f"{uid or 'no UID'} ({len(files)} files)" for uid, files in found.items())
+        listed = ", ".join(f"{len(files)} files as {files[0].name}" for files in found.values())
         raise InputError(
             f"The folder {path} holds {len(found)} series{asked} ({listed}); give each a folder of its own."
         )

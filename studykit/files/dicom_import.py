@@ -15,6 +15,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 from PIL import Image
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset as Header
 from pydicom.misc import is_dicom
 from pydicom.pixels import apply_color_lut
@@ -27,6 +28,7 @@ from studykit.files.volume import housed, tilt, windowed
 from studykit.whole import whole_folder
 
 SCREENSHOT = "1.2.840.10008.5.1.4.1.1.7"  # secondary capture: screens, dose reports, scanned paper
+ENHANCED_US = "1.2.840.10008.5.1.4.1.1.6.2"  # the one picture whose kind is not called an image
 LABELLED = ("US", "XA", "RF", "OT")  # whose devices often burn names into the picture
 NEEDED = [
     *("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Rows"),
@@ -72,7 +74,9 @@ def import_dicom(source: Path, out: Path, salt: Path, tell: Callable[[str], obje
     A series with places in space becomes `volumes/ID.nii.gz` (in its units, Hounsfield in CT), a single
     picture `images/ID.png` (8 bit, in its file's window); `cases.csv` has a row for each: id, patient, study,
     volume, image and the attributes that may leave (`personal.KEPT`). Links are not followed. A series that
-    cannot be read, or with text burned in, is left out with a sentence; `out` is written whole or not at all.
+    cannot be read, or with text burned in, is left out with a sentence, and so is a file that is cut off or
+    deflated, with its series where its header still names it. Segmentations, doses and maps are no pictures.
+    `out` is written whole or not at all, for its owner alone to open.
     salt: the file with the key for the names, outside of `out`; made where there is none.
     tell: is given a sentence at a time. The sentences name files as they lie there, and no value of a tag.
     Returns the table. Raises InputError where nothing could be imported or a place cannot serve.
@@ -80,13 +84,16 @@ def import_dicom(source: Path, out: Path, salt: Path, tell: Callable[[str], obje
     source, out, salt = Path(source), Path(out), Path(salt)
     _check_places(source, out, salt)
     key, told = secret_key(salt), Told()
-    found = _found(source, told)
+    found, broken = _found(source, told, tell)
     rows: list[dict[str, object]] = []
     with whole_folder(out) as folder:
+        folder.chmod(0o700)
         (folder / "volumes").mkdir()
         (folder / "images").mkdir()
-        for files in found.values():
+        for series, files in found.items():
             try:
+                if series in broken:
+                    raise InputError(f"{broken[series]} of it was left out, so it is not whole.")
                 rows += _imported(files, folder, key, told)
             except InputError as why:
                 told.refused += 1
@@ -118,22 +125,42 @@ def _check_places(source: Path, out: Path, salt: Path) -> None:
         )
 
 
-def _found(source: Path, told: Told) -> dict[str, list[File]]:
-    """The files with pictures, by series."""
+def _found(
+    source: Path, told: Told, tell: Callable[[str], object]
+) -> tuple[dict[str, list[File]], dict[str, Path]]:
+    """The files with pictures, by series, and of each series that lost files one that is broken."""
     found: dict[str, list[File]] = {}
+    broken: dict[str, Path] = {}
     for folder, folders, names in os.walk(source, followlinks=False):
         folders.sort()
         told.strangers += sum((Path(folder) / name).is_symlink() for name in folders)
         for path in (Path(folder) / name for name in sorted(names)):
-            if path.is_symlink() or not path.is_file() or not _dicom(path):
-                told.strangers += 1
-                continue
-            file = _sorted_in(path)
-            if file is None:
-                told.pictureless += 1
-            else:
-                found.setdefault(file.series, []).append(file)
-    return found
+            try:
+                if path.is_symlink() or not path.is_file() or not _dicom(path):
+                    told.strangers += 1
+                elif (file := _sorted_in(path)) is None:
+                    told.pictureless += 1
+                else:
+                    found.setdefault(file.series, []).append(file)
+            except InputError as why:
+                series = _series_of(path)
+                broken.setdefault(series, path)
+                unsure = "" if series else " Its series is not known: a volume written here may lack a slice."
+                tell(f"A file was left out. {why}{unsure}")
+    broken.pop("", None)
+    told.refused += len(broken.keys() - found.keys())
+    return found, broken
+
+
+def _series_of(path: Path) -> str:
+    """The series that a broken file belongs to; empty where its header ends before that is surely whole."""
+    try:
+        header = read_header(path)
+        with broken_told(path):
+            whole = max(header.keys()) > tag_for_keyword("SeriesInstanceUID")
+            return str(header.get("SeriesInstanceUID") or "") if whole else ""
+    except InputError:
+        return ""
 
 
 def _sorted_in(path: Path) -> File | None:
@@ -141,9 +168,13 @@ def _sorted_in(path: Path) -> File | None:
     header = read_header(path, NEEDED)
     with broken_told(path):
         kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+        name = "" if kind is None else UID(kind).name
+        image = kind in (None, ENHANCED_US) or "Image Storage" in name
         if not header.get("Rows"):
-            if kind is None or "Image Storage" in UID(kind).name:
+            if image:
                 raise InputError(f"{path} is cut off before its picture; replace it, or remove it knowingly.")
+            return None
+        if not image and name != kind:  # of a maker's own kinds, whose name is their number, nobody knows
             return None
         placed = header.get("ImagePositionPatient") or "PerFrameFunctionalGroupsSequence" in header
         return File(
@@ -276,7 +307,7 @@ def _summarise(told: Told, table: pd.DataFrame, out: Path, tell: Callable[[str],
     )
     for count, sentence in (
         (told.strangers, "Left out as links or no DICOM files: {}."),
-        (told.pictureless, "Left out as DICOM files without a picture (reports, plans, indices): {}."),
+        (told.pictureless, "Left out as DICOM files without a picture (reports, doses, outlines): {}."),
         (told.nameless, "Series that name no patient, so that their study stands for one: {}."),
         (told.silent, "Pictures of devices that often burn names in, and that do not say: {}; look at each."),
         (told.heads, "Volumes of heads, from which a face can be drawn: {}; do not pass them on."),

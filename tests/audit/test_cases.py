@@ -62,6 +62,7 @@ def test_several_labels_a_case_numbers_and_missing_labels():
     assert "15 cases" in one(table, "classes", "fact", "signs")["says"]
     weights = found(table, "classes", "fact", "weight")["says"].tolist()
     assert weights[0].startswith("a number, known of 40 cases") and "20 cases" in weights[1]
+    assert weights[0].endswith("patients, from 60 to 70; quartiles 60, 65, 70.")
 
 
 def test_patients_with_several_cases_and_with_different_labels():
@@ -110,6 +111,20 @@ def test_a_patient_on_two_sides_is_a_problem():
     torn["c50"] = "test" if torn["c40"] == "train" else "train"
     row = one(checked(Planted(), torn), "split", "problem")
     assert row["says"] == "on two sides: 1 patient (2 cases, c40, c50); split by patient."
+
+
+def test_unlabelled_cases_of_patients_that_train_are_a_fact_and_their_copies_too():
+    labels = [*Planted().cases["state"]]
+    for case in (50, 57):
+        labels[case] = None  # whose patients' other cases, c40 and c47, train and test
+    planted = Planted(labels=tuple(labels), twins=(("c50", "c40"),))
+    parts = THIRDS.copy()
+    parts["c40"], parts["c47"], parts["c50"], parts["c57"] = "train", "test", "test", "test"
+    table = checked(planted, parts)
+    assert found(table, "split", "problem").empty
+    row = found(table, "split", "fact", "patients").iloc[1]
+    assert row["says"] == "without a label, of patients that train: 1 case of 1 patient; only looked at."
+    assert found(checked(planted, split(planted.cases, "state", 5, 0, seed=0)), "split", "problem").empty
 
 
 def test_copies_across_sides_are_a_problem_and_on_one_side_none():

@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from audit.planted import GROUPS, STATES, Planted, found, one
 from studykit.audit import Columns, checked
 from studykit.audit.columns import readout
+from studykit.case import Task
 from studykit.catalog import InputError
 
 CHECK = (Columns(),)
@@ -125,3 +127,51 @@ def test_of_three_classes_the_one_that_a_column_reads_out_is_named():
         slow_guess(words[1], [label == c for label in labels], GROUPS) for c in ("well", "ill", "worse")
     ]
     assert one(table, "columns", "fact", "Word")["value"] == pytest.approx(max(scores))
+
+
+@dataclass(frozen=True)
+class Weighed(Planted):
+    tasks = (Task("weight", "regression"),)
+
+    @property
+    def cases(self):
+        return super().cases.assign(weight=WEIGHTS)
+
+
+WEIGHTS = np.where(np.arange(60) % 10 == 9, np.nan, np.random.default_rng(3).normal(70, 9, 60))
+
+
+def slow_variance(words, targets, groups):
+    """One minus the squared errors of guessing other patients' mean of the word, over those of the mean."""
+    mean, wrong, spread = np.mean(targets), 0.0, 0.0
+    for word, target, group in zip(words, targets, groups):
+        same = [t for w, t, g in zip(words, targets, groups) if w == word and g != group]
+        wrong += (target - (np.mean(same) if same else mean)) ** 2
+        spread += (target - mean) ** 2
+    return max(0.0, 1 - wrong / spread)
+
+
+def test_a_number_that_is_predicted_is_followed_by_numbers_and_by_words():
+    draw = np.random.default_rng(0)
+    near = WEIGHTS + draw.normal(0, 6, 60)
+    near[::7] = np.nan
+    words = ["heavy" if w > 72 else "light" if n % 2 else f"own{n}" for n, w in enumerate(WEIGHTS)]
+    used = {"Lean": -(WEIGHTS**3), "Near": near, "Word": words, "Flat": [1.0] * 60, "Code": list(GROUPS)}
+    table = checked(Weighed(columns=tuple((k, list(v)) for k, v in used.items())), checks=CHECK)
+    row = one(table, "columns", "problem")
+    assert row["subject"] == "Lean" and row["value"] == pytest.approx(1) and "follows weight" in row["says"]
+    both = ~np.isnan(WEIGHTS) & ~np.isnan(near)
+    ranks = [np.argsort(np.argsort(v[both])) for v in (WEIGHTS, near)]
+    assert one(table, "columns", "fact", "Near")["value"] == pytest.approx(abs(np.corrcoef(*ranks)[0, 1]))
+    known = ~np.isnan(WEIGHTS)
+    expected = slow_variance(np.array(words)[known], WEIGHTS[known], GROUPS[known])
+    assert expected > 0.3 and one(table, "columns", "fact", "Word")["value"] == pytest.approx(expected)
+    assert (
+        one(table, "columns", "fact", "Flat")["value"] == one(table, "columns", "fact", "Code")["value"] == 0
+    )
+    assert one(table, "columns", "fact", "in use")["says"] == "Age, Lean, Near, Word, Flat, Code."
+
+
+def test_columns_in_use_are_named_though_none_can_be_judged():
+    table = only(labels=tuple(["ill"] * 9 + ["well"] * 51))
+    assert one(table, "columns", "fact", "in use")["says"] == "Age."

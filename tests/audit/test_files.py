@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pydicom
@@ -192,6 +193,32 @@ def test_what_scanners_write_into_dicom_files(tmp_path):
     assert "patient's number" in told and "date" not in told
     assert "StudyDate" in " ".join(found(table, "personal", "note")["subject"])
     assert not table["says"].str.contains("Miller|4711|20200102|Smith").any()
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_free_text_in_nifti_headers_is_a_note_and_only_files_that_were_looked_at_are_counted(
+    tmp_path, ending
+):
+    paths = tuple(tmp_path / f"{n}{ending}" for n in range(4))
+    for number, path in enumerate(paths[:3]):
+        image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4))
+        if number == 1:
+            image.header["descrip"], image.header["db_name"] = b"Miller Jo", b"ward 3"
+        if number == 2:
+            image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"Miller Jo"))
+        nibabel.save(image, path)
+    paths[3].write_bytes(b"no volume")
+    other = tmp_path / "cases.npz"
+    other.write_bytes(b"x")
+    table = checked(WithFiles(paths=(*paths, other)))
+    notes = found(table, "personal", "note").set_index("subject")["says"].to_dict()
+    told = " ".join(notes.values())
+    assert "NIfTI descrip, NIfTI db_name, NIfTI extension: free text" in told
+    assert f"in 2 files (1{ending}, 2{ending})" in told
+    assert notes["NIfTI"] == f"a header that cannot be read; in 1 file (3{ending})."
+    assert not table["says"].str.contains("Miller|ward 3").any()
+    row = one(table, "personal", "fact", "all")
+    assert "headers of 4 files were looked at. 1 file of other kinds" in row["says"] and row["value"] == 4
 
 
 @pytest.mark.real_data

@@ -113,7 +113,7 @@ def test_joined_groups_follow_the_links_to_their_end():
 def test_pictures_and_rows_without_each_other_get_a_sentence(folder):
     image = folder / "BUSBRA" / "Images" / "bus_0001-r.png"
     image.unlink()
-    with pytest.raises(InputError, match=r"Row 3 of bus_data.csv lists 'bus_0001-r', but no bus_0001-r\.png"):
+    with pytest.raises(InputError, match=r"Row 3 of bus_data.csv lists 'bus_0001-r', but no \.png of that"):
         BUSBRA(folder=str(folder)).cases  # noqa: B018
     layouts.picture(1).save(image)
     layouts.picture(1).save(image.with_name("bus_0900-l.png"))
@@ -129,8 +129,13 @@ def test_pictures_and_rows_without_each_other_get_a_sentence(folder):
     ("change", "sentence"),
     [
         (put(5, "Pathology", "benignn"), "Row 5 of bus_data.csv gives 'benignn' as Pathology; it is one of"),
+        (
+            put(5, "Pathology", "of Mrs Doe " * 9),
+            "Row 5 of bus_data.csv gives 'of Mrs Doe of Mrs...' as Pathology;",
+        ),
+        (put(5, "ID", "Doe Jane " * 9), r"Row 5 of bus_data.csv lists 'Doe Jane Doe Jane...', but no \.png"),
         (put(6, "Case", ""), "Row 6 of bus_data.csv has no Case"),
-        (put(7, "ID", "bus_0001-l"), "Row 7 of bus_data.csv lists bus_0001-l once more"),
+        (put(7, "ID", "bus_0001-l"), "Row 7 of bus_data.csv lists 'bus_0001-l' once more"),
         (lambda rows: rows.drop(columns="Device"), "no column in bus_data.csv named 'Device'"),
         (lambda rows: rows.rename(columns={"Side": "Device"}), "two columns 'Device'"),
     ],

@@ -93,10 +93,13 @@ def test_columns_that_do_not_exist_are_refused():
     ("change", "sentence"),
     [
         (put(4, "dx", "scc"), "Row 4 of HAM10000_metadata.csv gives 'scc' as dx; it is one of akiec"),
-        (put(4, "age", "4O"), "Row 4 of HAM10000_metadata.csv gives '4O' as age; write a number"),
+        (put(4, "age", "4O"), "Row 4 of HAM10000_metadata.csv gives no number as age; write one"),
         (put(5, "lesion_id", ""), "Row 5 of HAM10000_metadata.csv has no lesion_id"),
-        (put(6, "image_id", "ISIC_0024306"), "Row 6 of HAM10000_metadata.csv lists ISIC_0024306 once more"),
-        (put(7, "image_id", "ISIC_9"), r"Row 7 .* lists 'ISIC_9', but no ISIC_9\.jpg stands in .*_part_1 or"),
+        (put(6, "image_id", "ISIC_0024306"), "Row 6 of HAM10000_metadata.csv lists 'ISIC_0024306' once more"),
+        (
+            put(7, "image_id", "ISIC_9"),
+            r"Row 7 .* lists 'ISIC_9', but no \.jpg of that name stands in .*_part_1 or",
+        ),
         (lambda rows: rows[1:], r"ISIC_0024306\.jpg has no row in HAM10000_metadata\.csv"),
         (lambda rows: rows.drop(columns="sex"), "no column in HAM10000_metadata.csv named 'sex'"),
     ],

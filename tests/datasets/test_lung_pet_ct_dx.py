@@ -125,11 +125,14 @@ def test_what_does_not_fit_gets_a_sentence(folder, tmp_path, monkeypatch):
     sheet.write_text(text.replace(",51,", ",fifty,"))
     with pytest.raises(InputError, match="gives G0002 no number in 'Age'"):
         LungPETCTDx(folder=str(folder)).cases  # noqa: B018
+    sheet.write_text(text.replace(",51,", ",inf,"))
+    with pytest.raises(InputError, match="gives G0002 no number in 'Age'"):
+        LungPETCTDx(folder=str(folder)).cases  # noqa: B018
     sheet.write_text(text.replace("NewPatientID", "Patient"))
     with pytest.raises(InputError, match="column in statistics-clinical-20201221.csv named 'NewPatientID'"):
         LungPETCTDx(folder=str(folder)).cases  # noqa: B018
     sheet.write_text(text.replace("A0003", "A0001"))
-    with pytest.raises(InputError, match="lists A0001 twice"):
+    with pytest.raises(InputError, match="lists 'A0001' twice"):
         LungPETCTDx(folder=str(folder)).cases  # noqa: B018
     sheet.unlink()
     with pytest.raises(InputError, match="No clinical table stands in"):
@@ -143,6 +146,21 @@ def test_what_does_not_fit_gets_a_sentence(folder, tmp_path, monkeypatch):
     cut.unlink()
     with pytest.raises(InputError, match=r"lie 10\.00 mm, between the others 5\.00 mm"):
         LungPETCTDx(folder=str(folder), **SMALL).picture("A0001")
+
+
+def test_a_broken_sheet_gets_a_sentence(folder):
+    sheet = folder / "statistics-clinical-20201221.csv"
+    text = sheet.read_text()
+    sheet.write_bytes(text.replace("G2", "mäßig").encode("latin-1", "replace"))
+    with pytest.raises(InputError, match=r"Row 2 of statistics.*\.csv .*save it as 'CSV UTF-8'"):
+        LungPETCTDx(folder=str(folder)).cases  # noqa: B018
+    sheet.write_text(text.replace(",51,", ",51,51,"))
+    with pytest.raises(InputError, match=r"Row 3 of statistics.*\.csv has 11 cells, the header 10"):
+        LungPETCTDx(folder=str(folder)).cases  # noqa: B018
+    sheet.unlink()
+    sheet.with_suffix(".xlsx").write_bytes(b"no workbook")
+    with pytest.raises(InputError, match=r"\.xlsx is broken or of another kind than its name says"):
+        LungPETCTDx(folder=str(folder)).cases  # noqa: B018
 
 
 @pytest.mark.real_data

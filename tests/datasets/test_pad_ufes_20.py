@@ -125,13 +125,13 @@ def test_names_that_do_not_exist_are_refused():
     ("change", "sentence"),
     [
         (put(4, "diagnostic", "BOD"), "Row 4 of metadata.csv gives 'BOD' as diagnostic; it is one of ACK"),
-        (put(4, "age", "old"), "Row 4 of metadata.csv gives 'old' as age; write a number"),
-        (put(9, "diameter_1", "inf"), "Row 9 of metadata.csv gives 'inf' as diameter_1; write a number"),
+        (put(4, "age", "old"), "Row 4 of metadata.csv gives no number as age; write one"),
+        (put(9, "diameter_1", "inf"), "Row 9 of metadata.csv gives no number as diameter_1; write one"),
         (put(5, "patient_id", ""), "Row 5 of metadata.csv has no patient_id"),
-        (put(6, "img_id", "PAT_8_0_900.png"), "Row 6 of metadata.csv lists PAT_8_0_900.png once more"),
+        (put(6, "img_id", "PAT_8_0_900.png"), "Row 6 of metadata.csv lists 'PAT_8_0_900.png' once more"),
         (
             put(6, "img_id", "PAT_0.png"),
-            r"Row 6 of metadata.csv lists 'PAT_0\.png', but no PAT_0\.png stands",
+            r"Row 6 of metadata.csv lists 'PAT_0\.png', but no \.png of that name stands",
         ),
         (lambda rows: rows.drop(columns="itch"), "no column in metadata.csv named 'itch'"),
         (lambda rows: rows[1:], r"PAT_8_0_900\.png has no row in metadata\.csv; add the row or remove"),

@@ -171,13 +171,55 @@ def test_a_series_that_cannot_be_read_is_left_out_with_a_sentence(source, tmp_pa
     assert len(table) == 3 and "1-005.dcm cannot be read" in said[0]
 
 
-@pytest.mark.parametrize("length", [140, 200, 500, 700])
-def test_a_file_that_ends_before_its_picture_stops_the_import(source, tmp_path, length):
+@pytest.mark.parametrize(("length", "known"), [(140, False), (200, False), (600, False), (None, True)])
+def test_a_file_that_ends_before_its_picture_keeps_only_its_own_series_out(source, tmp_path, length, known):
     cut = source / "c" / "1-005.dcm"  # the last slice: the others would make a volume without it
-    cut.write_bytes(cut.read_bytes()[:length])
-    with pytest.raises(InputError, match=r"1-005\.dcm (is cut off before its picture|cannot be read)"):
-        imported(source, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    whole = cut.read_bytes()
+    end = length or whole.index(b"\x28\0\x10\0US")  # before its rows
+    assert (b"1.2.4.1" in whole[:end]) == known
+    cut.write_bytes(whole[:end])
+    table, said = imported(source, tmp_path / "out")
+    assert said[0].startswith("A file was left out. ") and "1-005.dcm" in said[0]
+    assert ("may lack a slice" in said[0]) != known
+    assert table["volume"].notna().sum() == (2 if known else 3) and table["image"].notna().sum() == 1
+    assert any("1-005.dcm of it was left out, so it is not whole" in sentence for sentence in said) == known
+    for path in source.rglob("*.dcm"):
+        path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match="No picture under .* could be imported"):
+        imported(source, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_series_whose_number_is_itself_cut_off_is_not_taken_for_another(source, tmp_path):
+    cut = source / "c" / "1-005.dcm"
+    whole = cut.read_bytes()
+    cut.write_bytes(whole[: whole.index(b"1.2.4.1") + 5])
+    table, said = imported(source, tmp_path / "out")
+    assert len(table) == 4 and "Its series is not known" in said[0]
+
+
+def test_deflated_files_are_left_out_and_the_rest_goes_on(source, tmp_path):
+    syntax = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dicom_files.picture(source / "z.dcm", np.zeros((4, 5), np.uint8), syntax=syntax, SeriesInstanceUID="1.9")
+    table, said = imported(source, tmp_path / "out")
+    assert len(table) == 4 and "z.dcm is deflated as a whole" in said[0]
+
+
+def test_segmentations_and_doses_are_no_cases_and_unknown_kinds_are(source, tmp_path):
+    pixels = np.zeros((4, 5), np.uint8)
+    kinds = {"seg": "66.4", "map": "30", "dose": "481.2", "raw": "66"}
+    for name, kind in kinds.items():
+        kind = f"1.2.840.10008.5.1.4.1.1.{kind}"
+        dicom_files.picture(source / f"{name}.dcm", pixels, kind, SeriesInstanceUID=f"1.9{kind[25:]}")
+    for number, kind in enumerate(("1.2.840.113619.4.27", "1.2.840.10008.5.1.4.1.1.6.2")):  # a maker's; 3D US
+        dicom_files.picture(source / f"{number}.dcm", pixels, kind, SeriesInstanceUID=f"1.8.{number}")
+    table, said = imported(source, tmp_path / "out")
+    assert len(table) == 4 + 2 and any("without a picture" in s and s.endswith(": 4.") for s in said)
+
+
+def test_only_the_owner_may_open_what_was_imported(source, tmp_path):
+    imported(source, tmp_path / "out")
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
 
 
 def test_odd_values_are_repeated_nowhere(source, tmp_path, recwarn, capsys):
