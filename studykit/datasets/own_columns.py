@@ -12,7 +12,8 @@ cases.json stands beside the table; every part of it may be left out:
      "reasons": {"age": "..."}}                  for people only
 
 An image is "gray image" or "colour image"; plain "image" goes by what most of the first ones are. A task is
-binary, multiclass, multilabel ("a&b") or regression; a binary task's second class is the positive one.
+binary, multiclass, multilabel ("a&b", or "none") or regression; a binary task's second class is the positive
+one.
 """
 
 import json
@@ -114,17 +115,20 @@ def settle(table: pd.DataFrame, given: Mapping[str, Any], root: Path, file: str)
     reasons = dict(given.get("reasons", {}))
     tasks = _tasks(table, given, file, reasons)
     told, refused = dict(given.get("columns", {})), dict(given.get("refused", {}))
-    used = {key, patient, *(task.name for task in tasks)}
     for column in (*told, *refused):
         check_choice(f"column in {file}", column, table.columns)
-        if column in used or (column in told and column in refused):
+    used = {key, patient, *(task.name for task in tasks)}
+    ways = [*{key, patient}, *(task.name for task in tasks), *told, *refused]  # id may be patient
+    for column in ways:
+        if ways.count(column) > 1:
             raise InputError(f"{FILE} uses the column '{column}' of {file} in two ways; decide for one.")
     labels = [table[task.name] for task in tasks]
+    patients = table[patient or key]
     kinds: dict[str, str] = {}
     for column in table.columns.difference([*used, *refused], sort=False):
         kind, why = told.get(column), f"{FILE} says so"
         if kind is None:
-            kind, why = _proposed(column, table[column], labels, root)
+            kind, why = _proposed(column, table[column], labels, patients, root)
         if kind == "ignore":
             refused[column] = why
         else:
@@ -142,9 +146,11 @@ def settle(table: pd.DataFrame, given: Mapping[str, Any], root: Path, file: str)
     return Columns(key, patient, tasks, kinds, refused, reasons, tuple(given.get("missing", ())))
 
 
-def _proposed(column: str, cells: pd.Series, labels: list[pd.Series], root: Path) -> tuple[str, str]:
+def _proposed(
+    column: str, cells: pd.Series, labels: list[pd.Series], patients: pd.Series, root: Path
+) -> tuple[str, str]:
     """The inferred kind and its reason; "ignore" for a column that would have to be renamed."""
-    kind, why = inferred_kind(column, cells, labels, partial(_is_folder, root))
+    kind, why = inferred_kind(column, cells, labels, patients, partial(_is_folder, root))
     trouble = _name_trouble(column, kind)
     return ("ignore", trouble) if trouble else (kind, why)
 
@@ -212,13 +218,13 @@ def _settled_task(name: str, cells: pd.Series, settings: Mapping[str, Any], file
     for part, row in found.items():
         if part not in classes:
             raise InputError(
-                f"Row {row} of {file} holds {shown(part)} as '{name}', but {FILE} lists the classes "
+                f"Row {row} of {file} holds {shown(part, 20)} as '{name}', but {FILE} lists the classes "
                 f"{', '.join(classes)}; mend the row or add the class."
             )
     for one in classes:
         if one not in found or classes.count(one) > 1:
             why = "twice" if one in found else f"although no case of {file} has it"
-            raise InputError(f"{FILE} lists the class {shown(one)} of '{name}' {why}; take it out.")
+            raise InputError(f"{FILE} lists the class {shown(one, 20)} of '{name}' {why}; take it out.")
     return task
 
 

@@ -6,13 +6,14 @@ any more. A cell of a picture's column is a path below FOLDER, empty where the c
 .jpg or .tif is an image; .nii, .nii.gz, .dcm or a folder of DICOM slices a volume. A column `X_mask` (or
 `mask`, where there is one picture) names the outline of picture X. Columns of long texts, or of paths to .txt
 files, are texts. What remains is the record: numbers and categories ("a&b" is both). A label is the name of
-a class, "a&b" for several, or a number; empty for a case that is only looked at.
+a class, "a&b" for several ("none" for none of them), or a number; empty for a case that is only looked at.
 
 What each column is for is inferred; what looks like an identifier or reads out the label is left out.
 `inferred(folder)` tells it with reasons; FOLDER/cases.json confirms or overrules it (see own_columns.py).
 Nothing outside of FOLDER is opened.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,16 +26,16 @@ from studykit.case import Modality, Task
 from studykit.catalog import InputError, check_choice
 from studykit.datasets.card import Card
 from studykit.datasets.dataset import Dataset
-from studykit.datasets.inference import parts
 from studykit.datasets.own_columns import PICTURES, Columns
 from studykit.datasets.own_table import OwnTable, read_own
 from studykit.files.picture import fractions, read_mask, read_pixels, shows_colour
 from studykit.files.places import files_in
-from studykit.files.volume import Volume, fitted, read_volume, windowed
+from studykit.files.volume import Volume, apart, fitted, read_volume, windowed
 
-LOOKED = 8  # images that decide whether a column shows colours
+LOOKED = 8  # pictures that decide whether a column shows colours, or CT
 AIR = -500.0  # a volume with values below it is CT in Hounsfield units, and seen in this window:
 CT = (-1000.0, 400.0)
+NEAR = 0.1  # voxels that the corners of a volume and of its outline may lie apart
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class OwnFolder(Dataset, name="own_folder"):
     depth, volume_size: slices of a volume and pixels of their sides. spacing: mm between them in all
         directions; 0 fits the whole volume into the sides.
     window: the (low, high) values of a volume that become black and white. By default -1000 to 400 for a
-        volume with values below -500 (CT in Hounsfield units), else its own 0.5 and 99.5 percentiles.
+        column where most of the first volumes have values below -500 (CT in Hounsfield units), else each
+        volume's own 0.5 and 99.5 percentiles.
     """
 
     folder: str = ""
@@ -120,10 +122,8 @@ class OwnFolder(Dataset, name="own_folder"):
         own, kinds = self._own, self.settled.kinds
         found = {"group": own.groups}
         for task in self.tasks:
-            numeric = task.kind == "regression"
-            found[task.name] = own.numbers(task.name) if numeric else own.words(task.name)
-            if task.kind == "multilabel":
-                found[task.name] = found[task.name].map(_joined, na_action="ignore")
+            read = {"regression": own.numbers, "multilabel": own.labels}.get(task.kind, own.words)
+            found[task.name] = read(task.name)
         for column in self.record:
             found[column] = own.numbers(column) if kinds[column] == "number" else own.words(column)
         found.update({column: own.texts(column) for column in self.texts})
@@ -142,9 +142,12 @@ class OwnFolder(Dataset, name="own_folder"):
         if about.kind == "image":
             return read_pixels(path, self.size, self.absent, about.shape[0])
         volume = read_volume(path)
-        low, high = self.window or _window(volume.values)
+        low, high = self.window_of(modality) or _percentiles(volume.values)
         fill = low + self.absent * (high - low)
         return windowed(fitted(volume, about.shape[1:], self.spacing, fill), low, high)[None]
+
+    def window_of(self, modality: str) -> tuple[float, ...]:  # noqa: D102
+        return (self.window or self._windows[modality]) if self._about[modality].kind == "volume" else ()
 
     def mask(self, case: str, modality: str) -> np.ndarray:  # noqa: D102
         about, outline = self._about[modality], self._outline(case, modality)
@@ -158,6 +161,12 @@ class OwnFolder(Dataset, name="own_folder"):
             raise InputError(
                 f"The mask {outline} has {_sides(drawn)} voxels and its volume {path.name} {_sides(volume)}; "
                 "export the mask on the grid of the volume."
+            )
+        distance = apart(volume, drawn)
+        if distance > NEAR:
+            raise InputError(
+                f"The mask {outline} lies elsewhere than its volume {path.name}, by up to {distance:.1f} "
+                "voxels; export the mask on the grid of the volume."
             )
         inside = Volume((drawn.values > 0).astype(np.float32), volume.spacing)
         return fitted(inside, about.shape[1:], self.spacing, order=0) > 0.5
@@ -180,6 +189,13 @@ class OwnFolder(Dataset, name="own_folder"):
         if self.refused:
             listed = "; ".join(f"'{column}': {why}" for column, why in self.refused.items())
             told.append(f"Columns of {file} that are not used: {listed}.")
+        for column in self.settled.of_kind("volume"):
+            window = self.window_of(column)
+            seen = "each volume is seen from its own 0.5 to its own 99.5 percentile"
+            if window:
+                units = " (Hounsfield units)" if window == CT else ""
+                seen = f"seen from {window[0]:g} to {window[1]:g}{units}"
+            told.append(f"Column '{column}': {seen}.")
         return told
 
     @cached_property
@@ -197,10 +213,25 @@ class OwnFolder(Dataset, name="own_folder"):
             return Modality(column, "volume", shape, absent=self.absent)
         colour = kind == "colour image"
         if kind == "image":
-            paths = [path for _, path in sorted(self._own.paths[column].items()) if path]
-            first = [shows_colour(path) for path in paths[:LOOKED]]
+            first = [shows_colour(path) for path in self._first(column)]
             colour = 2 * sum(first) > len(first)  # some scanners tint some of their gray pictures
         return Modality(column, "image", (3 if colour else 1, self.size, self.size), absent=self.absent)
+
+    @cached_property
+    def _windows(self) -> dict[str, tuple[float, ...]]:
+        """{column of volumes: CT, or () for each volume's own}, as most of the first readable ones are."""
+        found = {}
+        for column in self.settled.of_kind("volume"):
+            air = []
+            for path in self._first(column):
+                with suppress(InputError):  # a broken one is told where it is to be seen
+                    air.append(read_volume(path).values.min() < AIR)
+            found[column] = CT if 2 * sum(air) > len(air) else ()
+        return found
+
+    def _first(self, column: str) -> list[Path]:
+        """The pictures that decide what the whole column is like."""
+        return [path for _, path in sorted(self._own.paths[column].items()) if path][:LOOKED]
 
 
 def inferred(folder: Path | str, table: str = "") -> dict[str, Any]:
@@ -216,17 +247,10 @@ def inferred(folder: Path | str, table: str = "") -> dict[str, Any]:
     return told
 
 
-def _window(values: np.ndarray) -> tuple[float, float]:
-    """See `OwnFolder.window`; the percentiles are those of about a million voxels."""
-    if values.min() < AIR:
-        return CT
+def _percentiles(values: np.ndarray) -> tuple[float, float]:
+    """See `OwnFolder.window`; of about a million voxels."""
     low, high = np.percentile(values.ravel()[:: values.size // 2**20 | 1], [0.5, 99.5])
     return float(low), float(high) if high > low else float(low) + 1
-
-
-def _joined(cell: str) -> str | None:
-    """A multilabel cell without blanks between its classes."""
-    return "&".join(parts(cell)) or None
 
 
 def _sides(volume: Volume) -> str:

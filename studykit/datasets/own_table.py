@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from studykit.catalog import InputError
-from studykit.datasets.inference import ENDINGS, number
+from studykit.datasets.inference import ENDINGS, held, none_of, number, parts
 from studykit.datasets.own_columns import FILE, PICTURES, Columns, read_settled, settle
 from studykit.files.places import files_in, inside, shown
 from studykit.files.tables import READERS, read_table
@@ -56,10 +56,22 @@ class OwnTable:
         for row, cell in self.rows[column].dropna().items():
             if number(cell) != number(cell):
                 raise InputError(
-                    f"{self._where(row, column)} holds {shown(cell)}, which is no number; write it with a "
-                    "point as the decimal mark, or leave the cell empty."
+                    f"{self._where(row, column)} {held(cell)}; write a number with a point as its decimal "
+                    "mark, or leave the cell empty."
                 )
         return self._by_case(self.rows[column].map(number, na_action="ignore").astype(float))
+
+    def labels(self, column: str) -> pd.Series:
+        """The classes in the cells, "a&b" without blanks; "" where the word is "none", None where empty."""
+        for row, cell in self.rows[column].dropna().items():
+            if none_of(cell) and parts(cell):
+                raise InputError(
+                    f"{self._where(row, column)} joins 'none' with a class; keep one of the two."
+                )
+        joined = self.rows[column].map(
+            lambda cell: "&".join(parts(cell)) or ("" if none_of(cell) else None), na_action="ignore"
+        )
+        return self._by_case(joined)
 
     def texts(self, column: str) -> pd.Series:
         """The texts in the cells, or in the .txt files that most of them name; None where empty."""
@@ -105,13 +117,18 @@ class OwnTable:
                     "add the picture or empty the cell."
                 )
 
-    def _text(self, row: int, column: str) -> str:
-        where = self._where(row, column)
-        path = inside(self.root, self.rows.at[row, column], where)
+    def _text(self, row: int, column: str) -> str | None:
+        where, cell = self._where(row, column), self.rows.at[row, column]
+        if not cell.lower().endswith(ENDINGS["text"]):
+            raise InputError(
+                f"{where} names no .txt file, as most cells of the column do; put what it says into one."
+            )
+        path = inside(self.root, cell, where)
         try:
             if path.stat().st_size > LONGEST:
                 raise InputError(f"{where} names {path}, which is too large for a text; cut it.")
-            return path.read_text(encoding="utf-8-sig")
+            text = path.read_text(encoding="utf-8-sig")
+            return text if text.strip() else None
         except (OSError, UnicodeDecodeError) as why:
             raise InputError(
                 f"{where} names {path}, which is no text in UTF-8 ({why}); save it anew."

@@ -8,7 +8,7 @@ after the body's nearest ones and `tilt` says by how much they miss; slices of a
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel
@@ -26,11 +26,14 @@ class Volume:
     """values: (D, H, W) float32. spacing: mm between voxels along D, H and W.
 
     tilt: degrees between the grid and the body's axes; 0 where slices stand straight.
+    affine: (4, 4), from the indices of `values` to mm that grow to the patient's right, front and head; None
+        for a volume that was not read from a file.
     """
 
     values: np.ndarray
     spacing: tuple[float, float, float]
     tilt: float = 0.0
+    affine: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 def read_volume(path: Path | str, series: str = "") -> Volume:
@@ -51,7 +54,7 @@ def read_volume(path: Path | str, series: str = "") -> Volume:
         raise InputError(f"{path} holds voxels that are no number; put what stands for air in their place.")
     values, affine = housed(values, affine)
     spacing = tuple(float(step) for step in np.linalg.norm(affine[:3, :3], axis=0))
-    return Volume(values, spacing, tilt(affine))
+    return Volume(values, spacing, tilt(affine), affine)
 
 
 def housed(values: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -62,6 +65,17 @@ def housed(values: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarr
     turn = orientations.ornt_transform(orientations.io_orientation(affine), HOUSE)
     turned = np.ascontiguousarray(orientations.apply_orientation(values, turn))
     return turned, affine @ orientations.inv_ornt_aff(turn, values.shape)
+
+
+def apart(one: Volume, other: Volume) -> float:
+    """The largest distance, in voxels of `one`, between the same corner of two grids of the same shape.
+
+    Both were read from files.
+    """
+    ends = np.array([*np.ndindex(2, 2, 2)]) * (np.array(one.values.shape) - 1)
+    corners = np.column_stack([ends, np.ones(8)])
+    seen = corners @ (np.linalg.inv(one.affine) @ other.affine).T  # those of `other` on the grid of `one`
+    return float(np.linalg.norm((seen - corners)[:, :3], axis=1).max())
 
 
 def tilt(affine: np.ndarray) -> float:

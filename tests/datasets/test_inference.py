@@ -8,6 +8,7 @@ from studykit.datasets.inference import inferred_kind, inferred_task, number, re
 COUNT = 24
 LABEL = pd.Series(["no", "yes"] * (COUNT // 2), name="label", dtype=object)
 DRAW = np.random.default_rng(0)
+ROWS = pd.Series([f"p{n}" for n in range(COUNT)], dtype=object)  # each row a patient
 
 
 def column(*cells):
@@ -22,8 +23,8 @@ def drawn(*cells):
     )
 
 
-def kind(name, cells, folders=()):
-    return inferred_kind(name, cells, [LABEL], lambda cell: cell in folders)
+def kind(name, cells, folders=(), patients=ROWS):
+    return inferred_kind(name, cells, [LABEL], patients, lambda cell: cell in folders)
 
 
 NUMBERED = [str(n) for n in range(COUNT)]
@@ -61,6 +62,8 @@ def test_kinds_are_told_from_the_cells(name, cells, expected):
         ("MRN", drawn("17", "18"), "looks like an identifier"),
         ("dob", drawn("1", "2"), "looks like an identifier"),
         ("study_id", drawn("1", "2"), "looks like an identifier"),
+        ("Series", drawn("a", "b"), "looks like an identifier"),
+        ("study no.", drawn("a", "b"), "looks like an identifier"),
         ("e-mail", drawn("a", "b"), "looks like an identifier"),
         ("code", column(*[f"K{n}x" for n in NUMBERED]), "looks like an identifier: 24 different values"),
         ("nr", column(*NUMBERED), "looks like an identifier: whole numbers"),
@@ -69,12 +72,13 @@ def test_kinds_are_told_from_the_cells(name, cells, expected):
         ("seen", column("17.5.1961", "3.12.1970", "4/5/66", "1950-01-01T10:00:00"), "holds dates"),
         ("site", column("Basel"), "says the same"),
         ("empty", column(None), "is empty"),
-        ("size", column(*AGES[:22], ">90", "2,5"), "row 22 holds '>90', and numbers are written like 2.5"),
-        (
-            "size",
-            column(*[n.replace("3", "3,") for n in NUMBERED]),
-            "row . holds '\\d*3,.*', and numbers are written like 2.5",
-        ),
+        ("size", column(*AGES[:22], ">90", "2.5"), "row 22 holds '>90', which is no number"),
+        ("size", column(*AGES[:22], "2.5", "Mrs Doe said no"), "^row 23 holds no number, and numbers are"),
+        ("size", column(*AGES[:22], "2.5", "19.5.61"), "^row 23 holds no number, and numbers are"),
+        ("size", column(*[f"{n},5" for n in AGES]), r"decimal commas \(row 0\); write them with a point"),
+        ("size", column("1.5", "2", "2,5", "4"), r"decimal commas \(row 2\); write them with a point"),
+        ("dose", column("1", "inf", "2"), "row 1 holds an endless or too large number"),
+        ("dose", column("1", "2", "1e400", "2.5"), "row 2 holds an endless or too large number"),
         ("finding", column("no", "yes"), "reads out 'label'"),
         ("finding", column("0", "1"), "reads out 'label'"),
         ("biopsy", column(None, "core", None, "fine"), "reads out 'label'"),
@@ -85,6 +89,26 @@ def test_columns_that_should_not_be_used_are_left_out_with_a_reason(name, cells,
     found, why = kind(name, cells)
     assert found == "ignore"
     assert pd.Series([why]).str.contains(reason).all(), why
+
+
+def test_a_category_that_stands_for_patients_is_left_out():
+    patients = column(*[f"p{n}" for n in range(8)])  # three cases each
+    codes = ("ab", "cd", "ef", "gh", "ij", "kl", "mn", "op")
+    for cells in (
+        column(*codes),  # one code a patient
+        column(*codes[:7], "ab"),  # of which two share one
+        column(*codes, *[code * 2 for code in codes[:2]], *codes[2:], *codes),  # two have another one
+    ):
+        found, why = kind("code", cells, patients=patients)
+        assert found == "ignore" and "values stand for single patients" in why
+    assert kind("code", column(*codes[:7], "ab"))[0] == "category"  # each row a patient: shared by three
+    assert kind("site", drawn(*codes[:7]), patients=patients)[0] == "category"  # changes within a patient
+    assert kind("sex", column(*"fmfmfmmm"), patients=patients)[0] == "category"
+    assert kind("sex", column("f", "m", "m"), patients=column("p0", "p1", "p2"))[0] == "category"
+
+
+def test_inf_may_be_a_word():
+    assert kind("part", drawn("sup", "inf", "mid"))[0] == "category"
 
 
 def test_folders_of_slices_are_volumes_but_a_category_that_is_a_folder_is_not():
@@ -119,6 +143,8 @@ def test_a_number_that_is_the_label_in_another_unit_reads_it_out():
         (column("10", "9", "2"), "multiclass", ("2", "9", "10")),
         (column("c", "a", "b"), "multiclass", ("a", "b", "c")),
         (column("a&b", "b", "a & c"), "multilabel", ("a", "b", "c")),
+        (column("a&b", "b", "None"), "multilabel", ("a", "b")),
+        (column("none", "mild", "severe"), "multiclass", ("none", "mild", "severe")),
         (column(*[f"{n}.5" for n in NUMBERED]), "regression", ()),
     ],
 )
@@ -132,6 +158,8 @@ def test_tasks_are_told_from_the_label(cells, task, classes):
     [
         (column(None), "The label 'label' of cases.csv says nothing in every row"),
         (column("yes"), "says 'yes' in every row; a model needs"),
+        (column("no sign of anything else"), r"says 'no sign of anythi\.\.\.' in every row"),
+        (column(*[f"{n},5" for n in NUMBERED]), "label' of cases.csv looks like numbers with decimal commas"),
         (pd.Series([f"x{n}" for n in range(60)], dtype=object), "has 60 different values, no classes"),
     ],
 )

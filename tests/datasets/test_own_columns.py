@@ -73,6 +73,28 @@ def test_columns_that_name_or_betray_are_left_out_unless_settled(tmp_path, rows)
     assert own(folder).record == ("age", "sex", "outcome")
 
 
+def test_codes_that_stand_for_patients_are_left_out(tmp_path, rows):
+    for n, row in enumerate(rows):
+        row["patient"], row["code"] = f"p{n % 7}", "tuvwxyz"[n % 7]
+    folder = own_files.write(tmp_path / "own", rows)
+    assert "'code': it looks like an identifier" in own(folder).notes()[0]
+    own_files.write(folder, rows, {"patient": ""})
+    assert "code" in own(folder).record  # each case is a patient, so that a code is of several
+
+
+def test_a_column_with_decimal_commas_is_told_where_nothing_else_is_there(tmp_path):
+    rows = [{"id": str(n), "label": "ab"[n % 2], "size": f"{n % 5},5"} for n in range(12)]
+    with pytest.raises(
+        InputError, match=r"nothing to learn .*\('size': it looks like .* decimal commas \(row 2"
+    ):
+        own(own_files.write(tmp_path / "own", rows)).cases  # noqa: B018
+
+
+def test_the_cases_may_be_their_own_patients(tmp_path, rows):
+    cases = own(own_files.write(tmp_path / "own", rows, {"patient": "id"})).cases
+    assert cases["group"].tolist() == cases.index.tolist()
+
+
 def test_several_tasks_come_in_the_order_of_cases_json(tmp_path, rows):
     for n, row in enumerate(rows):
         row["grade"], row["days"] = "123"[n % 3], str(n * 7)
@@ -101,7 +123,10 @@ def broken(rows, **changes):
         ({"id_5": "c00"}, None, "Rows 2 and 5 of cases.csv have the same id, 'c00'; give each case its own"),
         ({"id_5": ""}, None, "Row 5 of cases.csv, column 'id', is empty"),
         ({"patient_7": "NA"}, None, "Row 7 of cases.csv, column 'patient', is empty"),
-        ({"age_4": "4o"}, {"columns": {"age": "number"}}, "Row 4 of cases.csv, column 'age', holds '4o'"),
+        ({"age_4": "4o"}, {"columns": {"age": "number"}}, "Row 4 of cases.csv, .* 'age', holds no number"),
+        ({"age_4": "2,5"}, {"columns": {"age": "number"}}, "Row 4 .* 'age', holds '2,5', which is no number"),
+        ({"age_4": "17.5.61"}, {"columns": {"age": "number"}}, "Row 4 .* 'age', holds no number"),
+        ({"age_4": "Mrs Doe would not say it"}, {"columns": {"age": "number"}}, "Row 4 .* holds no number"),
         ({}, {"columns": {"agee": "number"}}, "no column in cases.csv named 'agee'; did you mean age"),
         ({}, {"columns": {"age": "nummer"}}, "no kind of column .* named 'nummer'; did you mean number"),
         ({}, {"columns": {"age": "mask of photo"}}, "no column of pictures in cases.csv named 'photo'"),
@@ -118,7 +143,14 @@ def broken(rows, **changes):
         ({}, {"tasks": {"label": {"kind": "two"}}}, "no kind of task named 'two'"),
         ({}, {"tasks": {"label": {"kind": "regression", "classes": ["a"]}}}, "needs numbers .* no classes"),
         ({}, {"columns": {"age": "mask of photo", "sex": "mask of photo"}}, "no column of pictures"),
-        ({}, {"tasks": {"label": {"kind": "regression"}}}, "Row 2 of cases.csv, column 'label', holds 'no'"),
+        ({}, {"tasks": {"label": {"kind": "regression"}}}, "Row 2 .* column 'label', holds no number; write"),
+        ({}, {"patient": "label"}, "cases.json uses the column 'label' of cases.csv in two ways; decide"),
+        ({}, {"id": "label"}, "cases.json uses the column 'label' of cases.csv in two ways; decide"),
+        ({}, {"tasks": {"patient": {}}}, "cases.json uses the column 'patient' of cases.csv in two ways"),
+        ({"label_9": "told by Mrs Doe on Monday"}, {"tasks": {"label": {"classes": ["no", "yes"]}}},
+         r"Row 9 of cases.csv holds 'told by Mrs Doe o\.\.\.' as 'label'"),
+        ({"label_9": "no & none"}, {"tasks": {"label": {"kind": "multilabel"}}},
+         "Row 9 of cases.csv, column 'label', joins 'none' with a class; keep one"),
         ({}, {"tasks": {"label": {"classes": ["no", "maybe", "yes"]}}}, "the class 'maybe' .* although no"),
         ({}, {"tasks": {"label": {"classes": ["no", "yes", "no"]}}}, "lists the class 'no' of 'label' twice"),
         ({"label_9": "perhaps"}, {"tasks": {"label": {"classes": ["no", "yes"]}}},

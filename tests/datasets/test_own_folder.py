@@ -1,3 +1,4 @@
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,6 +106,18 @@ def test_every_kind_of_task_reaches_the_batch(tmp_path, rows, labels, kind, firs
         assert torch.isnan(batch.targets["label"][3]).all()
 
 
+def test_none_is_a_label_and_an_empty_cell_is_not(tmp_path, rows):
+    for n, row in enumerate(rows):
+        row["label"] = ("a&b", "b", "None", "")[n % 4]
+    dataset = own(own_files.write(tmp_path / "own", rows))
+    assert dataset.tasks[0].classes == ("a", "b")
+    assert dataset.cases["label"].tolist()[:3] == ["a&b", "b", ""] and pd.isna(dataset.cases["label"]["c03"])
+    assert used(dataset)[0].targets["label"][2].tolist() == [0, 0]
+    told = {"tasks": {"label": {"kind": "multilabel", "classes": ["b", "a"]}}}
+    settled = own(own_files.write(tmp_path / "own", rows, told))
+    assert settled.tasks[0].classes == ("b", "a") and settled.cases["label"].iloc[2] == ""
+
+
 def test_texts_may_stand_in_files(tmp_path, rows):
     folder = tmp_path / "own"
     (folder / "reports").mkdir(parents=True)
@@ -119,6 +132,12 @@ def test_texts_may_stand_in_files(tmp_path, rows):
         InputError, match=r"Row 4 of cases.csv, column 'report', names .*2.txt, which is no text"
     ):
         own(folder).cases  # noqa: B018
+    (folder / "reports" / "2.txt").write_text("\n")
+    assert own(folder).cases["report"]["c02"] is None  # nothing stands in it
+    rows[5]["report"] = "Mrs Doe has none"
+    with pytest.raises(InputError, match="Row 7 of cases.csv, column 'report', names no .txt file") as told:
+        own(own_files.write(folder, rows)).cases  # noqa: B018
+    assert "Doe" not in str(told.value)
 
 
 def test_volumes_and_their_outlines_are_fitted_alike(tmp_path):
@@ -173,6 +192,70 @@ def test_folders_of_dicom_slices_are_volumes(tmp_path):
         path.unlink()
     with pytest.raises(InputError, match="Row 6 .* names 'ct/case 4', a folder without files"):
         own(folder).cases  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("affine", "apart"),
+    [
+        (np.diag([-1.0, -1, 2, 1]), "17.0"),  # mirrored twice: 13 voxels aside and 11 back
+        (np.diag([1.0, 1, 3, 1]), "2.5"),  # five steps of 3 mm instead of 2
+        (np.array([[1.0, 0, 0, 0.2], [0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]]), "0.2"),  # moved
+    ],
+)
+def test_an_outline_that_lies_elsewhere_gets_a_sentence(tmp_path, affine, apart):
+    folder = own_files.scans(tmp_path / "own", 8)
+    drawn = np.ones((14, 12, 6), dtype=np.float32)
+    nibabel.save(nibabel.Nifti1Image(drawn, affine), folder / "masks" / "3.nii.gz")
+    sentence = rf"masks/3.nii.gz lies elsewhere than its volume 3.nii.gz, by up to {apart} voxels; export"
+    with pytest.raises(InputError, match=sentence):
+        own(folder).mask("s03", "ct")
+
+
+def test_an_outline_may_be_stored_in_another_orientation_than_its_volume(tmp_path):
+    folder, values = tmp_path / "own", np.full((4, 6, 6), 40)
+    drawn = np.zeros((4, 6, 6))
+    drawn[1, 2:4, 0:2] = 1
+    values[drawn > 0] = 300
+    rows = []
+    for n in range(8):
+        own_files.dicom(folder / f"ct{n}", values)
+        affine = np.diag([-0.7, -0.7, 2.5, 1])  # the slices' own grid, to the right, front and head
+        mask = nibabel.Nifti1Image(drawn.transpose(2, 1, 0).astype(np.float32), affine)
+        if n % 2:
+            mask = nibabel.as_closest_canonical(mask)
+        nibabel.save(mask, folder / f"mask{n}.nii.gz")
+        rows.append({"id": f"c{n}", "label": "ab"[n // 4], "ct": f"ct{n}", "ct_mask": f"mask{n}.nii.gz"})
+    dataset = own(own_files.write(folder, rows), depth=4, volume_size=6, window=(40.0, 300.0))
+    for case in ("c0", "c1"):
+        assert dataset.mask(case, "ct").sum() == 4
+        assert np.array_equal(dataset.mask(case, "ct"), dataset.picture(case, "ct")[0] > 0.5)
+
+
+def test_images_have_no_window(photos):
+    assert own(photos, window=(0.0, 1.0)).window_of("photo") == ()
+
+
+def test_a_column_of_volumes_is_seen_in_one_window(tmp_path):
+    folder, draw, rows = tmp_path / "own", np.random.default_rng(0), []
+    for n in range(8):
+        values = draw.normal(40, 20, (6, 6, 6))
+        if n not in (2, 5, 6):  # three were cut without air
+            values[0] = -1000
+        own_files.nifti(folder / f"{n}.nii", values, (1, 1, 1))
+        own_files.nifti(folder / f"mr{n}.nii", values if n == 3 else values.clip(0), (1, 1, 1))
+        rows.append({"id": f"c{n}", "label": "ab"[n % 2], "ct": f"{n}.nii", "mr": f"mr{n}.nii"})
+    dataset = own(own_files.write(folder, rows), depth=6, volume_size=6)
+    assert dataset.window_of("ct") == (-1000.0, 400.0) and dataset.window_of("mr") == ()
+    soft = read_volume(folder / "2.nii").values
+    assert np.allclose(dataset.picture("c2", "ct")[0], (soft + 1000) / 1400, atol=1e-5)
+    assert "Column 'ct': seen from -1000 to 400 (Hounsfield units)." in dataset.notes()
+    assert "Column 'mr': each volume is seen from its own 0.5 to its own 99.5 percentile." in dataset.notes()
+    assert "Column 'mr': seen from 0 to 50." in own(folder, window=(0.0, 50.0)).notes()
+    (folder / "0.nii").write_bytes(b"")  # a broken one is told where it is seen, and decides nothing
+    broken = own(folder, depth=6, volume_size=6)
+    assert broken.window_of("ct") == (-1000.0, 400.0)
+    with pytest.raises(InputError, match=r"0\.nii cannot be read"):
+        broken.picture("c0", "ct")
 
 
 def test_an_outline_on_another_grid_gets_a_sentence(tmp_path):

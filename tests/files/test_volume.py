@@ -7,7 +7,7 @@ import pytest
 
 from files import dicom_files
 from studykit.catalog import InputError
-from studykit.files.volume import Volume, fitted, read_volume, windowed
+from studykit.files.volume import Volume, apart, fitted, read_volume, windowed
 
 
 def linear(x, y, z):
@@ -45,6 +45,24 @@ def test_every_orientation_ends_feet_to_head_front_to_back_right_to_left(tmp_pat
     assert np.allclose(np.diff(volume.values, axis=1), -100 * 3)  # the back
     assert np.allclose(np.diff(volume.values, axis=2), -2)  # the patient's left
     assert sorted(volume.values.ravel()) == pytest.approx(sorted(values.ravel()))
+
+
+def test_grids_are_as_far_apart_as_their_corners(tmp_path):
+    values = dicom_files.ramp().astype(np.float32)  # 5, 6, 7 voxels
+
+    def read(affine, turned=values):
+        return read_volume(dicom_files.nifti(tmp_path / "v.nii.gz", turned, np.array(affine, dtype=float)))
+
+    plain = read(np.diag([2, 2, 3, 1]))
+    assert apart(plain, plain) == 0
+    flipped = np.diag([-2.0, 2, 3, 1])
+    flipped[0, 3] = 8  # the same voxels, stored from the other side
+    assert apart(plain, read(flipped, values[::-1])) < 1e-6
+    assert apart(plain, read(np.diag([-2, 2, 3, 1]))) == pytest.approx(4)  # mirrored
+    assert apart(plain, read(np.diag([2, 2, 3.5, 1]))) == pytest.approx(6 * 0.5 / 3)
+    moved = np.diag([2.0, 2, 3, 1])
+    moved[:3, 3] = 3 * 2, 4 * 2, 0
+    assert apart(plain, read(moved)) == pytest.approx(5)
 
 
 def test_an_oblique_grid_keeps_its_voxels_and_says_by_how_much(tmp_path):
