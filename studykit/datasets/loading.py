@@ -1,7 +1,7 @@
 """Cases that are read when they are needed, some batches ahead, by several threads.
 
-Labels, records and texts are small and stand in memory. Pictures stay in memory where all of them fit into
-`MEMORY`; else each epoch reads them anew, from the cache (see `cache.py`) once they were decoded.
+Labels, records and texts are small and stand in memory. As many pictures as fit into `MEMORY` stay there, too;
+the others are read anew each epoch, from the cache (see `cache.py`) once they were decoded.
 """
 
 import os
@@ -27,7 +27,7 @@ class Pictures:
     def __init__(self, dataset: Dataset, cache: Cache, memory: int = MEMORY):
         self.dataset, self.cache = dataset, cache
         self._left = memory
-        self._key_of = {m.name: key_maker(dataset, m.name) for m in dataset.pictures}
+        self._key_of: dict[str, Callable[[str, str], bytes]] = {}
         self._keys: dict[tuple[str, str, str], bytes] = {}
         self._kept: dict[tuple[str, str], np.ndarray] = {}
         self._modalities = {m.name: m for m in dataset.pictures}
@@ -71,6 +71,8 @@ class Pictures:
             return make()
         key = self._keys.get((case, name, what))
         if key is None:
+            if name not in self._key_of:
+                self._key_of[name] = key_maker(self.dataset, name)
             key = self._keys[case, name, what] = self._key_of[name](case, what)
         return self.cache.array(key, shape, make) if key else make()
 
