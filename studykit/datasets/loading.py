@@ -1,6 +1,6 @@
 """Cases that are read when they are needed, some batches ahead, by several threads.
 
-Labels, records and texts are small and stand in memory. As many pictures as fit into `MEMORY` stay there, too;
+Labels, records and texts are small and stand in memory. As many pictures as fit into `MEMORY` stay there;
 the others are read anew each epoch, from the cache (see `cache.py`) once they were decoded.
 """
 
