@@ -3,8 +3,11 @@
 import json
 import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 from datasets import layouts
 
 from studykit.__main__ import main
@@ -187,3 +190,9 @@ def test_suits_says_which_and_why_not(capsys):
     code, out, _ = said(capsys, "suits")
     assert code == 0 and "chest_phantom: volume, record (table)" in out
     assert "not mmcaf: The model mmcaf takes" in out
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly():
+    command = f"{sys.executable} -m studykit check breast_phantom | head -1"
+    said = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert "phantom" in said.stdout and "Traceback" not in said.stderr
