@@ -7,6 +7,7 @@ in the numbers that its model was trained on.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,11 +40,16 @@ class Prepared:
     ):
         self.dataset, self.record = dataset, record
         self.texts, self.scales = dict(texts or {}), dict(scales or {})
-        self.pictures = pictures or Pictures(dataset, default_cache(dataset.name))
+        self._pictures = pictures
         table = (record.modality,) if record.columns else ()
         written = tuple(text.modality(name) for name, text in self.texts.items())
         tasks = (replace(task, scale=self.scales.get(task.name, task.scale)) for task in dataset.tasks)
         self.schema = Schema((*dataset.pictures, *table, *written), tuple(tasks))
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """What reads them; pages, which show one case at a time, never ask for it."""
+        return self._pictures or Pictures(self.dataset, default_cache(self.dataset.name))
 
     @classmethod
     def fit(cls, dataset: Dataset, ids: Iterable[str], pictures: Pictures | None = None) -> "Prepared":

@@ -9,7 +9,7 @@ import pytest
 
 from datasets import layouts
 from studykit.catalog import InputError
-from studykit.datasets import BUSI, BreastPhantom, Prepared
+from studykit.datasets import BUSI, BreastPhantom, LungPETCTDx, Prepared
 from studykit.datasets.cache import HEAD, Cache, default_cache, key_maker
 from studykit.datasets.loading import Cases, Pictures
 
@@ -219,3 +219,18 @@ def test_a_broken_picture_ends_the_epoch_with_its_sentence(counted, cache):
     cases = Prepared.fit(counted, ids, Pictures(counted, cache)).cases(ids)
     with pytest.raises(InputError, match="cannot be read"):
         list(cases.batches([range(len(ids))]))
+
+
+def test_every_setting_but_the_folder_has_its_own_key():
+    def key(**settings):
+        @dataclass(frozen=True)
+        class Scans(LungPETCTDx):
+            def sources(self, case, modality):
+                return [Path(__file__)]
+
+        return key_maker(Scans(**settings), "volume")("Lung_Dx-A0001", "picture")
+
+    plain = key()
+    assert key(folder="elsewhere") == plain
+    changes = [{"window": (-160.0, 240.0)}, {"window": (-150.0, 250.0)}, {"spacing": 2.5}, {"size": 40}]
+    assert len({plain, *(key(**changed) for changed in changes)}) == 1 + len(changes)
