@@ -12,13 +12,11 @@ import pandas as pd
 
 from studykit.catalog import InputError
 from studykit.datasets.card import Card
-from studykit.datasets.dataset import find_folder
-from studykit.datasets.grouping import Grouping, grouped
-from studykit.datasets.outlined_scans import OutlinedScans
+from studykit.datasets.class_folders import GroupedScans
 
 
 @dataclass(frozen=True)
-class BUSI(OutlinedScans, name="busi"):
+class BUSI(GroupedScans, name="busi"):
     """The original layout: `Dataset_BUSI_with_GT/<class>/<class> (n).png` with `_mask.png`, `_mask_1.png`...
 
     folder: where it stands; by default `BUSI` in $STUDYKIT_DATA or in data/. Beside the pictures'
@@ -43,15 +41,9 @@ class BUSI(OutlinedScans, name="busi"):
             "no patient identifiers and no record",
         ),
     )
+    home = "BUSI"
     record = ()
     gray = 0.33
-
-    def __post_init__(self):
-        self.check_classes()
-
-    @cached_property
-    def _root(self) -> Path:
-        return find_folder(self.folder, "BUSI")
 
     @cached_property
     def _scans(self) -> dict[str, tuple[Path, list[Path]]]:
@@ -81,10 +73,6 @@ class BUSI(OutlinedScans, name="busi"):
         return self._scans[case]
 
     @cached_property
-    def _grouping(self) -> Grouping:
-        return grouped(self._root, {case: path for case, (path, _) in self._scans.items()})
-
-    @cached_property
     def cases(self) -> pd.DataFrame:  # noqa: D102
         groups = self._grouping.groups
         rows = [
@@ -92,9 +80,3 @@ class BUSI(OutlinedScans, name="busi"):
             for case, (path, _) in self._scans.items()
         ]
         return pd.DataFrame(rows).set_index("id")
-
-    def notes(self) -> list[str]:  # noqa: D102
-        return self._grouping.notes("BUSI", self._root)
-
-    def files(self) -> list[Path]:  # noqa: D102
-        return [*self._grouping.files, *super().files()]

@@ -15,17 +15,15 @@ from studykit.datasets.outlined_scans import OutlinedScans
 PICTURES = (".jpg", ".jpeg", ".png")
 
 
-class ClassFolders(OutlinedScans):
-    """A data set says what its folders are called; a case's id is its file's name without the ending.
+class GroupedScans(OutlinedScans):
+    """Pictures of which an index, or else their pixels, say which belong together.
 
-    home: the name of the data set's folder. places: the folders in it that hold class folders.
-    named: {class: the name of its folder}.
+    home: the name of the data set's folder. _scans: {case: (picture, what else is known of it)}.
     """
 
     home: ClassVar[str]
-    places: ClassVar[tuple[str, ...]]
-    named: ClassVar[Mapping[str, str]]
     folder: str
+    _scans: Mapping[str, tuple[Path, object]]
 
     def __post_init__(self):
         self.check_classes()
@@ -33,6 +31,26 @@ class ClassFolders(OutlinedScans):
     @cached_property
     def _root(self) -> Path:
         return find_folder(self.folder, self.home)
+
+    @cached_property
+    def _grouping(self) -> Grouping:
+        return grouped(self._root, {case: path for case, (path, _) in self._scans.items()})
+
+    def notes(self) -> list[str]:  # noqa: D102
+        return self._grouping.notes(self.home, self._root)
+
+    def files(self) -> list[Path]:  # noqa: D102
+        return [*self._grouping.files, *super().files()]
+
+
+class ClassFolders(GroupedScans):
+    """A data set says what its folders are called; a case's id is its file's name without the ending.
+
+    places: the folders in it that hold class folders. named: {class: the name of its folder}.
+    """
+
+    places: ClassVar[tuple[str, ...]]
+    named: ClassVar[Mapping[str, str]]
 
     @cached_property
     def _scans(self) -> dict[str, tuple[Path, str]]:
@@ -53,26 +71,19 @@ class ClassFolders(OutlinedScans):
         return self._scans[case][0], []
 
     @cached_property
-    def _grouping(self) -> Grouping:
-        return grouped(self._root, {case: path for case, (path, _) in self._scans.items()})
-
-    @cached_property
     def cases(self) -> pd.DataFrame:  # noqa: D102
         groups = self._grouping.groups
         rows = [{"id": c, "group": groups[c], self.task: name} for c, (_, name) in self._scans.items()]
         return pd.DataFrame(rows).set_index("id")
 
     def notes(self) -> list[str]:  # noqa: D102
-        told = self._grouping.notes(self.home, self._root)
+        told = super().notes()
         mixed = self.cases.groupby("group")[self.task].nunique() > 1
         if mixed.any():
             told.append(
                 f"{mixed.sum()} of {len(mixed)} groups of {self.home} hold pictures of more than one class."
             )
         return told
-
-    def files(self) -> list[Path]:  # noqa: D102
-        return [*self._grouping.files, *super().files()]
 
 
 def _pictures(folder: Path, home: str) -> list[Path]:

@@ -17,7 +17,8 @@ from studykit.catalog import InputError, check_choice
 from studykit.datasets.card import Card
 from studykit.datasets.dataset import find_folder
 from studykit.datasets.grouping import INDEX, listed_groups
-from studykit.datasets.outlined_scans import OutlinedScans, joined, read_listed
+from studykit.datasets.outlined_scans import OutlinedScans, joined
+from studykit.files.tables import read_listed
 
 NOTES = "clinical_notes"
 NUMBERS = (

@@ -6,15 +6,17 @@ Public sets repeat pictures under several names and seldom say who the patient i
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from studykit.catalog import InputError
-from studykit.datasets.outlined_scans import read_listed
 from studykit.files.picture import read_image
+from studykit.files.places import shown
+from studykit.files.tables import read_listed
 
 INDEX = "index.csv"
 
@@ -62,14 +64,24 @@ def listed_groups(root: Path, pictures: Mapping[str, Path]) -> dict[str, str] | 
     table = read_listed(index, ())
     if not {"file", "group"} <= set(table.columns):
         return None
-    listed: dict[str, str] = {}
-    for file, group in table.loc[table["group"] != "", ["file", "group"]].to_numpy():
-        if listed.setdefault(Path(file).name, group) != group:
-            raise InputError(f"{index} gives '{Path(file).name}' two groups; keep one of its rows.")
+    listed = named_groups(table, index, lambda file: file.name)
     for case, path in pictures.items():
         if path.name not in listed:
             raise InputError(f"{index} gives no group for '{case}'; add its row.")
     return {case: listed[path.name] for case, path in pictures.items()}
+
+
+def named_groups(table: pd.DataFrame, index: Path, name_of: Callable[[Path], str]) -> dict[str, str]:
+    """{name of a picture: group} by the rows of the `index` that have one; `name_of` gives a file's name.
+
+    Raises InputError for an index that gives a picture two groups.
+    """
+    listed: dict[str, str] = {}
+    for file, group in table.loc[table["group"] != "", ["file", "group"]].to_numpy():
+        if listed.setdefault(name_of(Path(file)), group) != group:
+            name = shown(Path(file).name, 20)
+            raise InputError(f"{index} gives {name} two groups; keep one of its rows.")
+    return listed
 
 
 def exact_copies(pictures: Mapping[str, Path]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Pictures in files, each perhaps with outlines in files of their own: what the papers' 2D sets share."""
 
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -11,9 +10,10 @@ import pandas as pd
 from studykit.case import Modality, Task
 from studykit.catalog import InputError, check_choice
 from studykit.datasets.dataset import Dataset, find_folder
+from studykit.datasets.grouping import INDEX, named_groups
 from studykit.files.picture import fractions, read_mask, read_pixels
 from studykit.files.places import shown
-from studykit.files.tables import read_table
+from studykit.files.tables import read_listed
 
 ROW = " row"  # where in its file a row stands; cells are stripped, so no column of a file is called this
 
@@ -185,7 +185,7 @@ class ListedScans(OutlinedScans):
 
     @property
     def _index_file(self) -> Path:
-        return self._root / "index.csv"
+        return self._root / INDEX
 
     @property
     def _groups(self) -> pd.Series:
@@ -193,11 +193,7 @@ class ListedScans(OutlinedScans):
         if not self._index_file.is_file():
             return groups
         index = read_listed(self._index_file, ("file", "group"))
-        listed: dict[str, str] = {}
-        for file, group in index.loc[index["group"] != "", ["file", "group"]].to_numpy():
-            if listed.setdefault(Path(file).stem, group) != group:
-                name = shown(Path(file).name, 20)
-                raise InputError(f"{self._index_file} gives {name} two groups; keep one of its rows.")
+        listed = named_groups(index, self._index_file, lambda file: file.stem)
         return joined(groups, groups.index.to_series().map(listed))
 
     @cached_property
@@ -221,17 +217,6 @@ class ListedScans(OutlinedScans):
         if without in (0, len(self.cases)):
             return []
         return [f"{without} of {len(self.cases)} cases of {self.name} have no outline: an empty mask."]
-
-
-def read_listed(path: Path, needed: Iterable[str]) -> pd.DataFrame:
-    """The cells of the table in `path` as text, "" where missing, by row as a spreadsheet counts.
-
-    Raises InputError for a file that is no table (see `files.tables`) and for a `needed` column it lacks.
-    """
-    table = read_table(path).fillna("")
-    for column in needed:
-        check_choice(f"column in {path.name}", column, table.columns)
-    return table
 
 
 def joined(first: pd.Series, second: pd.Series) -> pd.Series:

@@ -69,6 +69,17 @@ def read_table(path: Path, missing: Iterable[str] = ()) -> pd.DataFrame:
     return pd.DataFrame(filled, index=pd.Index(list(cells), name="row"), columns=header, dtype=object)
 
 
+def read_listed(path: Path, needed: Iterable[str]) -> pd.DataFrame:
+    """The cells of the table in `path` as text, "" where missing, by row as a spreadsheet counts.
+
+    Raises InputError for a file that is no table (see `read_table`) and for a `needed` column it lacks.
+    """
+    table = read_table(path).fillna("")
+    for column in needed:
+        check_choice(f"column in {path.name}", column, table.columns)
+    return table
+
+
 def _counted(rows: Iterable[list[str]], path: Path) -> Iterator[list[str]]:
     """The rows without blanks around their cells; InputError as soon as they are too many."""
     cells = 0
