@@ -7,12 +7,14 @@ import sys
 import pytest
 from conftest import ROOT
 
-GROUND = {"catalog", "case", "sweep", "whole"}
-MACHINE = GROUND | {"datasets", "models", "training"}
+GROUND = {"catalog", "case", "scores", "sweep", "whole"}
+MACHINE = GROUND | {"contribution", "datasets", "models", "training"}
 MAY_IMPORT = {
     "catalog": set(),
     "case": {"catalog"},
-    "sweep": set(),
+    "contribution": GROUND,
+    "scores": set(),
+    "sweep": {"catalog"},
     "whole": {"catalog"},
     "files": {"catalog", "whole"},
     "datasets": GROUND | {"files"},
@@ -63,6 +65,7 @@ def test_every_room_is_listed():
         ("studykit", ("torch", "panel", "pandas")),
         ("studykit.catalog", ("torch", "panel")),
         ("studykit.case", ("torch", "panel")),
+        ("studykit.contribution", ("panel", "timm", "torchvision", "holoviews")),
         ("studykit.explain", ("panel", "holoviews")),
     ],
 )

@@ -9,7 +9,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from studykit.training.measure import auroc, balanced_accuracy, brier, draws, measures
+from studykit.scores import auroc, balanced_accuracy, brier, draws
+from studykit.training.measure import measures
 
 
 @pytest.fixture
