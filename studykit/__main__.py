@@ -1,4 +1,6 @@
-"""The commands: python -m studykit demo | models | suits | check | fetch | import | run | explain | serve."""
+"""The commands: `python -m studykit` and demo, models, suits, check, fetch, import, run, explain,
+contributions or serve.
+"""
 
 import argparse
 import os
@@ -115,6 +117,29 @@ def _parser() -> argparse.ArgumentParser:
         default=["integrated_gradients", "grad_cam"],
         help="their names (integrated_gradients grad_cam); a wrong one is answered with all there are",
     )
+
+    lean = command(
+        "contributions", _contributions, "What do the models of runs lean on? Take away part after part.",
+        "python -m studykit contributions data/runs --parts image=16 record=columns --beside",
+    )  # fmt: skip
+    lean.add_argument("run", type=Path, metavar="RUN", help="a run folder, or a folder of them")
+    lean.add_argument(
+        "--parts", nargs="+", default=[], metavar="MODALITY=HOW",
+        help="a patch's side (16, or 4x16x16 of a volume), columns, words, whole",
+    )  # fmt: skip
+    lean.add_argument(
+        "--fill", nargs="+", default=["absent"], metavar="[MODALITY=]NAME",
+        help="what stands where a part is gone: absent, sample_mean, channel_mean, training_mean, blur, "
+        "other_case, mask, or a number",
+    )  # fmt: skip
+    lean.add_argument("--output", default="probability", help="probability or logit")
+    lean.add_argument("--sampled", type=int, default=0, help="ask so many parts of each case only")
+    lean.add_argument(
+        "--beside", nargs="*", metavar="MEASURE", help="the other measures, too (all where none is named)"
+    )
+    lean.add_argument("--cases", type=int, default=100, help="how many cases --beside looks at (100)")
+    lean.add_argument("--workers", type=int, default=0, help="processes (0: this one)")
+    lean.add_argument("--scheduler", default="", metavar="ADDRESS", help="of Dask, as tcp://host:8786")
 
     serve = command(
         "serve", _serve, "Open the pages of the runs in a folder.", "python -m studykit serve data/runs"
@@ -261,14 +286,20 @@ def _run(given: argparse.Namespace) -> None:
 
 def _carry_out(recipe, out: Path) -> None:
     """Train, measure and explain; what the recipe wants explained is checked before anything starts."""
-    from studykit.catalog import build
+    from studykit.catalog import build, configured
     from studykit.explain import Explainer
+    from studykit.explain.contributions import Occluding
     from studykit.training import Run, train
 
     methods = [build(Explainer, method) for method in recipe.explain]
+    wanted = recipe.contributions
+    occluding = None if wanted is None else configured(Occluding, wanted, "contributions")
     table = train(recipe, out, tell=print)
     print(table.to_string(index=False, float_format="%.3f", na_rep="-"))
-    _explain_runs([Run(out / recipe.name / f"fold-{fold}") for fold in recipe.folds_to_run], methods)
+    runs = [Run(out / recipe.name / f"fold-{fold}") for fold in recipe.folds_to_run]
+    _explain_runs(runs, methods)
+    if occluding:
+        _contribution_table(runs, occluding)
 
 
 def _explain(given: argparse.Namespace) -> None:
@@ -309,6 +340,74 @@ def _explain_runs(runs, methods) -> int:
             note = f"; completeness error {abs(off).mean():.3f} on average" if off is not None else ""
             print(f"{run.folder}: {method.name} of {len(made.ids)} cases{note}")
     return explained
+
+
+def _contributions(given: argparse.Namespace) -> None:
+    from studykit.explain.contributions import Occluding
+    from studykit.training import find_runs
+
+    parts = dict(_pair(wish, "--parts") for wish in given.parts)
+    fill = given.fill[0] if "=" not in given.fill[0] else dict(_pair(wish, "--fill") for wish in given.fill)
+    occluding = Occluding(parts, _number(fill), given.output, sampled=given.sampled)
+    runs = find_runs(given.run)
+    _contribution_table(runs, occluding, given.workers, given.scheduler)
+    if given.beside is not None:
+        _beside(runs, given.beside, occluding, given.cases)
+
+
+def _pair(wish: str, option: str) -> tuple[str, object]:
+    """What "image=16" or "volume=4x16x16" asks for, as `Occluding` takes it."""
+    name, equals, how = wish.partition("=")
+    if not equals or not name or not how:
+        raise InputError(f"{option} is written MODALITY=HOW, as image=16, not '{wish}'.")
+    sides = how.split("x")
+    if len(sides) > 1 and all(side.isdigit() for side in sides):
+        return name, {"name": "patches", "size": [int(side) for side in sides]}
+    return name, _number(how)
+
+
+def _number(text):
+    """A number where the text is one; all else as it is."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except (TypeError, ValueError):
+            continue
+    return text
+
+
+def _contribution_table(runs, occluding, workers: int = 0, scheduler: str = "") -> None:
+    """Compute what does not stand yet, and print each run's shares."""
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from studykit.contribution.contribution import COLLAPSED
+    from studykit.explain.contributions import contributions
+
+    bar = partial(tqdm, desc="contributions", leave=False, disable=None)
+    for run, found in contributions(runs, occluding, workers, scheduler, bar):
+        table = found.table()
+        print(f"\n{run.folder}: {len(found.ids)} cases, {found.forwards} answers")
+        print(table.to_string(index=False, float_format="%.3f", na_rep="-"))
+        if collapsed := found.collapse():
+            print(f"Unimodal collapse: the whole interval of {collapsed} lies above {COLLAPSED:.0%}.")
+
+
+def _beside(runs, names: list[str], occluding, cases: int) -> None:
+    """The other measures of each run."""
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from studykit.explain.contributions import neighbours
+
+    for run in runs:
+        bar = partial(tqdm, desc=f"{run.folder} beside", leave=False, disable=None)
+        table = neighbours(run, names, occluding, cases, bar)
+        shown = table[["measure", "statistic", "group", "estimate", "low", "high", "n", "forwards", "why"]]
+        print(f"\n{run.folder}")
+        print(shown.to_string(index=False, float_format="%.3f", na_rep="-"))
 
 
 def _demo(given: argparse.Namespace) -> None:

@@ -38,13 +38,13 @@ def whole_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(hidden, ignore_errors=True)
 
 
-def write_whole(target: Path, content: str) -> None:
-    """A text file, whole or not at all."""
+def write_whole(target: Path, content: str | bytes) -> None:
+    """A file, whole or not at all."""
     hidden = target.parent / f".{target.name}{MARK}{os.getpid()}"
     with _full_disk_told(target):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            hidden.write_text(content)
+            hidden.write_bytes(content.encode() if isinstance(content, str) else content)
             hidden.replace(target)
         finally:
             hidden.unlink(missing_ok=True)

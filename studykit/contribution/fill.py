@@ -99,7 +99,8 @@ class Blur(Fill, name="blur"):
 
 @dataclass(frozen=True)
 class OtherCase(Fill, name="other_case"):
-    """The same place of another case, one drawn for each case: of the reference, else of these cases.
+    """The same place of another case that has the modality, one drawn for each case: of the reference, else
+    of these cases.
 
     What is put in is as real as what is taken away, but says something of its own.
     """
@@ -108,14 +109,16 @@ class OtherCase(Fill, name="other_case"):
 
     def filled(self, values, modality, reference):  # noqa: D102
         draw = torch.Generator().manual_seed(self.seed)
-        if reference is not None:
-            return reference.to(values)[torch.randint(len(reference), (len(values),), generator=draw)]
-        if len(values) < 2:
+        others = values if reference is None else reference.to(values)
+        having = (~others.flatten(1).isnan().all(dim=1)).nonzero().flatten()
+        if len(having) < (2 if reference is None else 1):
             raise InputError(
-                f"The fill other_case of '{modality.name}' needs two cases or a reference; there is one case."
+                f"The fill other_case of '{modality.name}' needs other cases that have it; give a reference."
             )
-        order = torch.randperm(len(values), generator=draw)
-        partner = torch.empty_like(order)
+        if reference is not None:
+            return others[having[torch.randint(len(having), (len(values),), generator=draw)]]
+        order = having[torch.randperm(len(having), generator=draw)]
+        partner = torch.arange(len(values))
         partner[order] = order.roll(1)  # nobody is their own partner
         return values[partner]
 

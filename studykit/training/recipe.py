@@ -20,7 +20,11 @@ from studykit.training.fit import Training
 
 @dataclass(frozen=True)
 class Recipe:
-    """dataset, model: specs. only: the folds to run (empty: all). explain: specs of explanations."""
+    """dataset, model: specs. only: the folds to run (empty: all). explain: specs of explanations.
+
+    contributions: how modality contributions are computed, `{}` as usual (see `explain.contributions`); None
+        for none.
+    """
 
     name: str = "recipe"
     dataset: Mapping[str, Any] = field(default_factory=dict)
@@ -30,6 +34,7 @@ class Recipe:
     only: tuple[int, ...] = ()
     seed: int = 0
     explain: tuple[Any, ...] = ()
+    contributions: Mapping[str, Any] | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Recipe":
@@ -51,7 +56,8 @@ class Recipe:
         for fold in recipe.folds_to_run:
             if type(fold) is not int or not 0 <= fold < recipe.folds:
                 raise InputError(f"The recipe asks for fold {fold}; its {recipe.folds} folds count from 0.")
-        values = {key: getattr(recipe, key) for key in ("name", "folds", "only", "seed", "explain")}
+        kept = ("name", "folds", "only", "seed", "explain", "contributions")
+        values = {key: getattr(recipe, key) for key in kept}
         specs = {
             "dataset": spec(build(Dataset, recipe.dataset)),
             "model": completed(FusionModel, recipe.model),

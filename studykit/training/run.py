@@ -5,6 +5,7 @@ weights.safetensors   the best weights
 history.csv           one row an epoch
 predictions.parquet   one row a case: id, group, split, the truth and the probabilities of each task
 explanations.zarr     written later, one group a method (see `explain.store`)
+contributions.parquet, neighbours.csv   written later (see `explain.contributions`)
 """
 
 import json
@@ -98,7 +99,7 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe that made this run."""
         fields = Recipe.__dataclass_fields__
-        return Recipe.from_json({key: self.about[key] for key in fields})
+        return Recipe.from_json({key: self.about[key] for key in fields if key in self.about})
 
     @cached_property
     def schema(self) -> Schema:

@@ -1,0 +1,272 @@
+"""Many cases, or many runs, worked on at once: in this process, in several, or on a Dask cluster.
+
+    for table in sweep(partial(contribution_table, folder), batches, workers=4): ...
+
+Everything goes through an executor of `concurrent.futures`, and the results are the same wherever the work is
+done: they come in the order of the items, and an item whose process is killed is done again.
+"""
+
+import os
+import pickle
+import re
+import reprlib
+import signal
+import socket
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any
+
+from studykit.catalog import InputError
+
+AHEAD = 4  # items for each worker that are begun, or done and not yet asked for
+TRIES = 4  # an item whose process is killed is done again three times
+PATIENCE = 10  # seconds for a Dask scheduler to answer, and for a worker to be there
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # else torch's threads hinder each other
+SPAWN = get_context("spawn")
+STARTING = threading.Lock()
+
+
+def sweep(
+    work: Callable[[Any], Any],
+    items: Iterable[Any],
+    workers: int = 0,
+    scheduler: str = "",
+    watch: Callable[[Iterable], Iterable] = iter,
+) -> Iterator[Any]:
+    """`work(item)` for each of the items, in their order, as soon as each is there.
+
+    workers: 0 works here, on an item when its result is asked for; N works in N processes of one thread each.
+    scheduler: works on the Dask cluster of this address ("tcp://host:8786"); needs studykit[dask]. The cluster
+        carries out what it is sent, and its answers are unpickled here: it must be one that you trust.
+    watch: wraps the loop (a progress bar).
+
+    Elsewhere than here, `work` is a function of a module that can be imported there, or a `partial` of one; not a
+    function of a notebook cell. Work, items and results travel: let them be ids and paths rather than models and
+    pictures, and an item a batch of cases that takes seconds. A script sweeps under `if __name__ == "__main__"`.
+
+    At most four items a worker are begun before their results are asked for. Where the loop is left or an error
+    comes, work not yet begun is cancelled; processes started here are ended at once, in whatever they do.
+    Raises what `work` raises; InputError where an item ends every process that works on it, or where the cluster
+    cannot be reached or loses its scheduler or all its workers.
+    """
+    if workers < 0 or (workers and scheduler):
+        raise InputError(
+            f"A sweep takes a number of workers, 0 or more, or a Dask scheduler, not {workers} and "
+            f"'{scheduler}': give one of them."
+        )
+    items = items if isinstance(items, Sized) else list(items)
+    if scheduler:
+        results = _on_a_cluster(work, items, scheduler)
+    elif workers:
+        results = _in_processes(work, items, workers)
+    else:
+        results = (work(item) for item in items)
+    with closing(results):
+        for _, result in zip(watch(range(len(items))), results):
+            yield result
+
+
+class _Ended(Exception):
+    """How many processes an item ended."""
+
+
+def _in_order(submit: Callable, result: Callable, items: Iterable, most: int) -> Iterator:
+    """Each item's result; at most `most` items are submitted and not yet handed over.
+
+    submit(item) gives a future, result(future) what it holds; _Ended where the item ended each process that
+    worked on it.
+    """
+    flight, coming = deque(), enumerate(items, 1)
+    while True:
+        for number, item in islice(coming, most - len(flight)):
+            flight.append((number, item, submit(item)))
+        if not flight:
+            return
+        number, item, future = flight.popleft()
+        try:
+            found = result(future)
+        except _Ended as why:
+            raise InputError(
+                f"Item {number}, {reprlib.repr(item)}, ended each of the {why} processes that worked on it, most "
+                "likely for want of memory: use fewer workers or smaller batches."
+            ) from why
+        yield found
+
+
+def _in_processes(work: Callable, items: Iterable, workers: int) -> Iterator:
+    processes = _Processes(workers)
+    try:
+        yield from _in_order(partial(processes.submit, work), Future.result, items, AHEAD * workers)
+    finally:
+        processes.end()
+
+
+class _Processes:
+    """Threads that each hand item after item to a process of their own, and start another if it is killed.
+
+    Not ProcessPoolExecutor: that gives up all that is under way when a process is killed, does not say by which
+    item, and waits forever if the process was sending its result (Python 3.11.7).
+    """
+
+    def __init__(self, workers: int):
+        self._threads = ThreadPoolExecutor(workers)
+        self._own = threading.local()  # .pipe leads to this thread's process
+        self._started = []
+        self._ended = False
+
+    def submit(self, work: Callable, item: Any) -> Future:
+        return self._threads.submit(self._result, work, item)
+
+    def end(self) -> None:
+        """Stop every process, and wait until it is gone."""
+        with STARTING:
+            self._ended = True
+        for process in self._started:
+            process.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for process in self._started:
+            process.join()
+
+    def _result(self, work: Callable, item: Any) -> Any:
+        try:
+            question = pickle.dumps((work, item))
+        except (AttributeError, TypeError, pickle.PicklingError) as why:
+            raise InputError(
+                f"This work cannot be sent to a process ({why}): use a function of a module, and plain items."
+            ) from why
+        succeeded, found = pickle.loads(self._answer(question))
+        if not succeeded:
+            raise found
+        return found
+
+    def _answer(self, question: bytes) -> bytes:
+        for _ in range(TRIES):
+            try:
+                pipe = self._pipe()
+                pipe.send_bytes(question)
+                return pipe.recv_bytes()
+            except (EOFError, OSError):
+                self._own.pipe = None
+        raise _Ended(TRIES)
+
+    def _pipe(self):
+        """The pipe to this thread's process, which is started where there is none."""
+        if getattr(self._own, "pipe", None) is None:
+            with STARTING:
+                if self._ended:
+                    raise CancelledError
+                here, there = SPAWN.Pipe()
+                process = SPAWN.Process(target=_serve, args=(there,), daemon=True)
+                _start_with(ONE_THREAD, process)
+                there.close()  # so that the pipe ends where the process does
+                self._started.append(process)
+                self._own.pipe = here
+        return self._own.pipe
+
+
+def _start_with(settings: dict[str, str], process: Any) -> None:
+    """Start a process that has these environment variables from its beginning.
+
+    It first imports the main script, and perhaps torch with it: told afterwards, it would be too late.
+    """
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        process.start()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _serve(pipe: Any) -> None:
+    """In a process: answer what is asked, until nobody is there to ask."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks, which ends this one
+    while True:
+        try:
+            question = pipe.recv_bytes()
+        except EOFError:
+            return
+        pipe.send_bytes(_answered(question))
+
+
+def _answered(question: bytes) -> bytes:
+    """(True, the result), or (False, the error with a note of where it was raised), pickled."""
+    try:
+        try:
+            work, item = pickle.loads(question)
+        except (AttributeError, ImportError) as why:
+            raise InputError(f"A process cannot import this work ({why}): put it into a module.") from why
+        return pickle.dumps((True, work(item)))
+    except Exception as why:
+        told = "".join(traceback.format_exception(why))
+        why.add_note(f"In a process of the sweep:\n{told}")
+        try:
+            answer = pickle.dumps((False, why))
+            pickle.loads(answer)
+            return answer
+        except Exception:  # an error that does not survive the journey
+            return pickle.dumps((False, RuntimeError(told)))
+
+
+def _on_a_cluster(work: Callable, items: Iterable, scheduler: str) -> Iterator:
+    client = _client(scheduler)
+    executor = client.get_executor(pure=False)  # pure would give equal items one result
+    from distributed.scheduler import KilledWorker
+
+    def submit(item: Any) -> Future:
+        return executor.submit(partial(work, item))  # so that no item is taken for a part of Dask's graph
+
+    def result(future: Future) -> Any:
+        while True:
+            try:
+                return future.result(timeout=PATIENCE)
+            except KilledWorker as why:
+                raise _Ended(why.allowed_failures + 1) from why
+            except TimeoutError:
+                if future.done():  # it is the work's own
+                    raise
+                _await_a_worker(client, scheduler)
+
+    try:
+        _await_a_worker(client, scheduler)
+        yield from _in_order(submit, result, items, AHEAD * sum(client.nthreads().values()))
+    except CancelledError as why:
+        raise InputError(f"The Dask scheduler at {scheduler} is gone: start it, and sweep again.") from why
+    finally:
+        client.close()
+
+
+def _client(scheduler: str) -> Any:
+    """A client of the Dask scheduler at this address."""
+    try:
+        from distributed import Client
+    except ImportError as why:
+        raise InputError('A sweep on a Dask cluster needs Dask: pip install "studykit[dask]".') from why
+    address = re.fullmatch(r"(?:tcp|tls)://(.+):(\d+)", scheduler)
+    if not address:
+        raise InputError(f"A Dask scheduler has an address like tcp://host:8786, not '{scheduler}'.")
+    host, port = address.groups()
+    try:  # to connect, before Client does: it leaves a thread behind where it fails
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+        return Client(scheduler, timeout=PATIENCE, set_as_default=False)
+    except (OSError, OverflowError) as why:
+        raise InputError(
+            f"No Dask scheduler answers at {scheduler} ({why}): start one with 'dask scheduler'."
+        ) from why
+
+
+def _await_a_worker(client: Any, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError as why:
+        raise InputError(f"This cluster has no workers: start one with 'dask worker {scheduler}'.") from why
