@@ -287,6 +287,7 @@ def _run(given: argparse.Namespace) -> None:
 def _carry_out(recipe, out: Path) -> None:
     """Train, measure and explain; what the recipe wants explained is checked before anything starts."""
     from studykit.catalog import build, configured
+    from studykit.datasets import Dataset
     from studykit.explain import Explainer
     from studykit.explain.contributions import Occluding
     from studykit.training import Run, train
@@ -294,6 +295,9 @@ def _carry_out(recipe, out: Path) -> None:
     methods = [build(Explainer, method) for method in recipe.explain]
     wanted = recipe.contributions
     occluding = None if wanted is None else configured(Occluding, wanted, "contributions")
+    if occluding:
+        dataset = build(Dataset, recipe.dataset)
+        occluding.check_names([m.name for m in dataset.pictures] + ["record", *dataset.texts])
     table = train(recipe, out, tell=print)
     print(table.to_string(index=False, float_format="%.3f", na_rep="-"))
     runs = [Run(out / recipe.name / f"fold-{fold}") for fold in recipe.folds_to_run]

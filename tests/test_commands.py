@@ -20,7 +20,8 @@ def said(capsys, *arguments):
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "models", "suits", "check", "fetch", "import", "run", "explain", "serve"]
+    "command",
+    ["demo", "models", "suits", "check", "fetch", "import", "run", "explain", "contributions", "serve"],
 )
 def test_help_gives_an_example(capsys, command):
     with pytest.raises(SystemExit) as end:
@@ -34,6 +35,8 @@ def test_help_gives_an_example(capsys, command):
     [
         (["run", "nowhere.json"], "There is no recipe named 'nowhere.json'"),
         (["explain", "nowhere"], "There is no folder nowhere"),
+        (["contributions", "nowhere"], "There is no folder nowhere"),
+        (["contributions", "nowhere", "--parts", "image"], "--parts is written MODALITY=HOW"),
         (["serve", "nowhere"], "There is no folder nowhere"),
         (["check", "nowhere"], "There is no dataset named 'nowhere'"),
         (["check", "nowhere.json"], "There is no recipe named 'nowhere.json'"),
@@ -69,6 +72,44 @@ def test_run_checks_what_it_shall_explain_before_it_trains(capsys, tmp_path):
     code, _, err = said(capsys, "run", recipe, "--out", tmp_path / "out")
     assert code == 2 and "no explainer named 'gradcam'; did you mean grad_cam" in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        ({"part": {}}, "no setting of contributions named 'part'; did you mean parts"),
+        ({"parts": {"imag": 16}}, "no modality here named 'imag'; did you mean image"),
+        ({"parts": {"image": "patch"}}, "no parts named 'patch'; did you mean patches"),
+        ({"fill": "absence"}, "no fill named 'absence'; did you mean absent"),
+        ({"output": "logits"}, "no output named 'logits'; did you mean logit"),
+    ],
+)
+def test_run_checks_what_contributions_it_shall_compute(capsys, tmp_path, wanted, sentence):
+    recipe = tmp_path / "r.json"
+    recipe.write_text(json.dumps({"dataset": {"name": "breast_phantom"}, "contributions": wanted}))
+    code, _, err = said(capsys, "run", recipe, "--out", tmp_path / "out")
+    assert code == 2 and sentence in err and not (tmp_path / "out").exists()
+
+
+def test_contributions_are_computed_by_recipe_and_by_command(capsys, tmp_path):
+    recipe = tmp_path / "r.json"
+    data = {"name": "breast_phantom", "count": 60, "size": 32}
+    wanted = {"dataset": data, "folds": 3, "only": [1], "training": {"epochs": 3}}
+    recipe.write_text(json.dumps({**wanted, "contributions": {"parts": {"image": 16}}}))
+    code, out, _ = said(capsys, "run", recipe, "--out", tmp_path / "out")
+    assert code == 0 and "contribution" in out
+    assert (tmp_path / "out" / "r" / "fold-1" / "contributions.parquet").is_file()
+    beside = (
+        "--parts",
+        "image=16x16",
+        "--fill",
+        "image=blur",
+        "record=absent",
+        "--beside",
+        "whole_occlusion",
+    )
+    code, out, _ = said(capsys, "contributions", tmp_path / "out", *beside, "--cases", 10)
+    assert code == 0 and "Whole-modality occlusion" in out
 
 
 def break_busi(folder, how):

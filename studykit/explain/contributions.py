@@ -19,8 +19,17 @@ import pyarrow as pa
 import pyarrow.parquet
 import torch
 
-from studykit.catalog import InputError, unknown
-from studykit.contribution import Contribution, Neighbour, Question, beside, joined, modality_contribution
+from studykit.catalog import InputError, build, check_choice, unknown
+from studykit.contribution import (
+    Contribution,
+    Fill,
+    Neighbour,
+    Parts,
+    Question,
+    beside,
+    joined,
+    modality_contribution,
+)
 from studykit.explain.store import weights_digest
 from studykit.sweep import sweep
 from studykit.training.run import Run
@@ -44,6 +53,28 @@ class Occluding:
     head: str = ""
     sampled: int = 0
     seed: int = 0
+
+    def __post_init__(self):
+        check_choice("output", self.output, ("probability", "logit"))
+        for wish in self.parts.values():
+            if isinstance(wish, str) or (isinstance(wish, Mapping) and "name" in wish):
+                build(Parts, wish)
+        for wish in self.fills():
+            if not isinstance(wish, int | float):
+                build(Fill, wish)
+
+    def fills(self) -> list[Any]:
+        """The fills that are wished for."""
+        by_modality = isinstance(self.fill, Mapping) and "name" not in self.fill
+        return list(self.fill.values()) if by_modality else [self.fill]
+
+    def check_names(self, known: Iterable[str]) -> None:
+        """InputError where parts or a fill are given for a modality that is none of these."""
+        known = set(known)
+        for wish in (self.parts, self.fill if isinstance(self.fill, Mapping) else {}):
+            for name in wish if "name" not in wish else ():
+                if name not in known:
+                    raise InputError(unknown("modality here", name, sorted(known)))
 
     def of(self, names: Iterable[str]) -> dict[str, Any]:
         """The settings for these modalities."""
@@ -69,8 +100,7 @@ def contributions(
     """
     occluding = occluding or Occluding()
     runs = [runs] if isinstance(runs, Run) else list(runs)
-    for wish in (occluding.parts, occluding.fill if isinstance(occluding.fill, Mapping) else {}):
-        _check_names(runs, wish)
+    occluding.check_names(m.name for run in runs for m in run.schema.modalities)
     jobs = []
     for run in runs:
         if not is_current(run, occluding):
@@ -122,15 +152,15 @@ def neighbours(
 
 def question(run: Run, ids: Sequence[str], occluding: Occluding | None = None, **settings: Any) -> Question:
     """Some cases of a run, ready for the neighbours; settings as `Question` takes them."""
-    model = run.model()
-    asked = (occluding or Occluding()).of(model.modalities)
+    model, occluding = run.model(), occluding or Occluding()
+    asked = occluding.of(model.modalities)
     batch = next(run.prepared.cases(ids).batches([range(len(ids))], model.modalities))
     head = next(h for h in model.heads if asked["head"] in ("", h.name))
     for name in ("sampled", "seed"):
         asked.pop(name)
     return Question(
         model, batch.inputs, targets=batch.targets[head.task.name], ids=batch.ids, groups=batch.groups,
-        reference=_reference(run, asked["fill"]), **asked, **settings,
+        reference=_reference(run, occluding), **asked, **settings,
     )  # fmt: skip
 
 
@@ -233,7 +263,7 @@ def _portion(job: tuple[str, int, list[str]], occluding: Occluding) -> Contribut
     batch = next(run.prepared.cases(ids).batches([range(len(ids))], model.modalities))
     made = modality_contribution(
         model, batch.inputs, ids=batch.ids, groups=batch.groups,
-        reference=_reference(run, occluding.fill), **settings,
+        reference=_reference(run, occluding), **settings,
     )  # fmt: skip
     made.cuts = {}
     return made
@@ -249,10 +279,9 @@ def _model(run: Run, weights: str) -> torch.nn.Module:
     return run.model()
 
 
-def _reference(run: Run, fill: Any) -> dict[str, torch.Tensor] | None:
+def _reference(run: Run, occluding: Occluding) -> dict[str, torch.Tensor] | None:
     """Training cases for the fills that draw on them, or None where none does."""
-    wishes = list(fill.values()) if isinstance(fill, Mapping) and "name" not in fill else [fill]
-    names = {wish["name"] if isinstance(wish, Mapping) else wish for wish in wishes}
+    names = {wish["name"] if isinstance(wish, Mapping) else wish for wish in occluding.fills()}
     drawn = names & {"training_mean", "other_case"}
     return _training_cases(run, weights_digest(run)) if drawn else None
 
@@ -265,10 +294,3 @@ def _training_cases(run: Run, weights: str) -> dict[str, torch.Tensor]:
     model = _model(run, weights)
     batch = next(run.prepared.cases(some).batches([range(len(some))], model.modalities))
     return batch.inputs
-
-
-def _check_names(runs: Sequence[Run], wish: Mapping[str, Any]) -> None:
-    known = {m.name for run in runs for m in run.schema.modalities}
-    for name in wish if "name" not in wish else ():
-        if name not in known:
-            raise InputError(unknown("modality of these runs", name, sorted(known)))

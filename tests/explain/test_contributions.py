@@ -87,7 +87,7 @@ def test_nothing_is_there_before_they_are_made(copied):
 
 
 def test_a_modality_that_no_run_has_gets_a_sentence(copied):
-    with pytest.raises(InputError, match="no modality of these runs named 'imag'; did you mean image"):
+    with pytest.raises(InputError, match="no modality here named 'imag'; did you mean image"):
         contribution(copied, parts={"imag": 16})
 
 
