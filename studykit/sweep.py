@@ -6,17 +6,16 @@ Everything goes through an executor of `concurrent.futures`, and the results are
 done: they come in the order of the items, and an item whose process is killed is done again.
 """
 
+import asyncio
 import os
 import pickle
-import re
 import reprlib
 import signal
-import socket
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -42,19 +41,20 @@ def sweep(
 ) -> Iterator[Any]:
     """`work(item)` for each of the items, in their order, as soon as each is there.
 
-    workers: 0 works here, on an item when its result is asked for; N works in N processes of one thread each.
-    scheduler: works on the Dask cluster of this address ("tcp://host:8786"); needs studykit[dask]. The cluster
-        carries out what it is sent, and its answers are unpickled here: it must be one that you trust.
+    workers: 0 works here, on an item when its result is asked for; N in N processes of one thread each.
+    scheduler: works on the Dask cluster at this address ("tcp://host:8786"); needs studykit[dask]. It carries
+        out what it is sent, and its answers are unpickled here: it must be one that you trust.
     watch: wraps the loop (a progress bar).
 
-    Elsewhere than here, `work` is a function of a module that can be imported there, or a `partial` of one; not a
-    function of a notebook cell. Work, items and results travel: let them be ids and paths rather than models and
-    pictures, and an item a batch of cases that takes seconds. A script sweeps under `if __name__ == "__main__"`.
+    Elsewhere than here, `work` is a function of a module that can be imported there, or a `partial` of one;
+    not a function of a notebook cell. Work, items and results travel: let them be ids and paths rather than
+    models and pictures, and an item a batch of cases that takes seconds. A script sweeps under
+    `if __name__ == "__main__"`.
 
-    At most four items a worker are begun before their results are asked for. Where the loop is left or an error
-    comes, work not yet begun is cancelled; processes started here are ended at once, in whatever they do.
-    Raises what `work` raises; InputError where an item ends every process that works on it, or where the cluster
-    cannot be reached or loses its scheduler or all its workers.
+    At most four items a worker are begun before their results are asked for. Where the loop is left or an
+    error comes, work not yet begun is cancelled; processes started here are ended at once, whatever they do.
+    Raises what `work` raises; InputError where an item ends every process that works on it, or where the
+    cluster cannot be reached or loses its scheduler or all its workers.
     """
     if workers < 0 or (workers and scheduler):
         raise InputError(
@@ -94,8 +94,8 @@ def _in_order(submit: Callable, result: Callable, items: Iterable, most: int) ->
             found = result(future)
         except _Ended as why:
             raise InputError(
-                f"Item {number}, {reprlib.repr(item)}, ended each of the {why} processes that worked on it, most "
-                "likely for want of memory: use fewer workers or smaller batches."
+                f"Item {number}, {reprlib.repr(item)}, ended each of the {why} processes that worked on it: "
+                "see what they printed; if nothing, memory ran out: use fewer workers or smaller batches."
             ) from why
         yield found
 
@@ -111,8 +111,8 @@ def _in_processes(work: Callable, items: Iterable, workers: int) -> Iterator:
 class _Processes:
     """Threads that each hand item after item to a process of their own, and start another if it is killed.
 
-    Not ProcessPoolExecutor: that gives up all that is under way when a process is killed, does not say by which
-    item, and waits forever if the process was sending its result (Python 3.11.7).
+    Not ProcessPoolExecutor: that gives up all that is under way when a process is killed, does not say by
+    which item, and waits forever if the process was sending its result (Python 3.11.7).
     """
 
     def __init__(self, workers: int):
@@ -141,9 +141,9 @@ class _Processes:
             raise InputError(
                 f"This work cannot be sent to a process ({why}): use a function of a module, and plain items."
             ) from why
-        succeeded, found = pickle.loads(self._answer(question))
-        if not succeeded:
-            raise found
+        found, told = pickle.loads(self._answer(question))
+        if told:
+            raise found from RuntimeError(f"in a process of the sweep:\n{told}")
         return found
 
     def _answer(self, question: bytes) -> bytes:
@@ -200,22 +200,21 @@ def _serve(pipe: Any) -> None:
 
 
 def _answered(question: bytes) -> bytes:
-    """(True, the result), or (False, the error with a note of where it was raised), pickled."""
+    """Pickled: (the result, "") or (the error, where it was raised)."""
     try:
         try:
             work, item = pickle.loads(question)
         except (AttributeError, ImportError) as why:
             raise InputError(f"A process cannot import this work ({why}): put it into a module.") from why
-        return pickle.dumps((True, work(item)))
+        return pickle.dumps((work(item), ""))
     except Exception as why:
         told = "".join(traceback.format_exception(why))
-        why.add_note(f"In a process of the sweep:\n{told}")
         try:
-            answer = pickle.dumps((False, why))
+            answer = pickle.dumps((why, told))
             pickle.loads(answer)
             return answer
         except Exception:  # an error that does not survive the journey
-            return pickle.dumps((False, RuntimeError(told)))
+            return pickle.dumps((RuntimeError(f"{type(why).__name__}: {why}"), told))
 
 
 def _on_a_cluster(work: Callable, items: Iterable, scheduler: str) -> Iterator:
@@ -227,15 +226,12 @@ def _on_a_cluster(work: Callable, items: Iterable, scheduler: str) -> Iterator:
         return executor.submit(partial(work, item))  # so that no item is taken for a part of Dask's graph
 
     def result(future: Future) -> Any:
-        while True:
-            try:
-                return future.result(timeout=PATIENCE)
-            except KilledWorker as why:
-                raise _Ended(why.allowed_failures + 1) from why
-            except TimeoutError:
-                if future.done():  # it is the work's own
-                    raise
-                _await_a_worker(client, scheduler)
+        while not wait([future], PATIENCE).done:
+            _await_a_worker(client, scheduler)
+        try:
+            return future.result()
+        except KilledWorker as why:
+            raise _Ended(why.allowed_failures + 1) from why
 
     try:
         _await_a_worker(client, scheduler)
@@ -252,17 +248,24 @@ def _client(scheduler: str) -> Any:
         from distributed import Client
     except ImportError as why:
         raise InputError('A sweep on a Dask cluster needs Dask: pip install "studykit[dask]".') from why
-    address = re.fullmatch(r"(?:tcp|tls)://(.+):(\d+)", scheduler)
-    if not address:
-        raise InputError(f"A Dask scheduler has an address like tcp://host:8786, not '{scheduler}'.")
-    host, port = address.groups()
-    try:  # to connect, before Client does: it leaves a thread behind where it fails
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    try:
+        with ThreadPoolExecutor(1) as thread:  # a notebook's own has a loop already
+            thread.submit(lambda: asyncio.run(_greet(scheduler))).result()
         return Client(scheduler, timeout=PATIENCE, set_as_default=False)
-    except (OSError, OverflowError) as why:
+    except Exception as why:
         raise InputError(
-            f"No Dask scheduler answers at {scheduler} ({why}): start one with 'dask scheduler'."
+            f"No Dask scheduler answers at '{scheduler}': give the address that 'dask scheduler' prints, "
+            "like tcp://host:8786."
         ) from why
+
+
+async def _greet(scheduler: str) -> None:
+    """Exchange Dask's greetings: asked of anything else, a Client may wait forever."""
+    from distributed import Security
+    from distributed.comm import connect
+
+    connecting = connect(scheduler, timeout=PATIENCE, **Security().get_connection_args("client"))
+    await (await asyncio.wait_for(connecting, PATIENCE)).close()
 
 
 def _await_a_worker(client: Any, scheduler: str) -> None:

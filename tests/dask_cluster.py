@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from conftest import ROOT
@@ -42,10 +42,8 @@ def cluster(workers: int = 2) -> Iterator[tuple[str, list[int]]]:
             yield _address(file, workers, started, Path(log.name)), pids
         finally:
             for process in started:
-                try:
+                with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
                 process.wait()
 
 
