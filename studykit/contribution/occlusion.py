@@ -150,10 +150,10 @@ class Occlusion:
 
     def _wanted(self, name: str, cases: Tensor) -> np.ndarray:
         """(cases, h): the parts to be asked in this round."""
-        there = ~self.asking.same[name][cases]
+        there = ~self.asking.same[name][cases.numpy()]
         if not self.sampled:
             return there
-        turn = self.order[name][cases] // self.sampled
+        turn = self.order[name][cases.numpy()] // self.sampled
         return there & (turn == self.rounds)
 
     def _ask_whole(self, cases: Tensor, state: State) -> None:
@@ -165,7 +165,7 @@ class Occlusion:
             for name, same in asking.same.items():
                 unknown = np.where(same[..., None], 0.0, np.nan)
                 self.differences[name] = np.repeat(unknown, found.shape[1], axis=2)
-        self.first[cases] = found
+        self.first[cases.numpy()] = found
 
     def _ask_without(self, name: str, cases: Tensor, state: State, some: Tensor) -> None:
         """Note what the model says of some cases, each without one part of a modality."""
@@ -181,10 +181,10 @@ class Occlusion:
             return f"the case '{case}' without {gone} of '{name}'"
 
         found = asking.numbers({n: held[n] for n in state}, what)
-        before = self.first[cases[row]]
+        before = self.first[cases[row].numpy()]
         d = found - before
         d[np.abs(d) <= ROUNDING * asking.epsilon * np.maximum(np.abs(found), np.abs(before))] = 0.0
-        self.differences[name][cases[row], part] = d
+        self.differences[name][cases[row].numpy(), part.numpy()] = d
 
 
 def _orders(same: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from studykit.datasets.busi import BUSI
 from studykit.datasets.chest_phantom import ChestPhantom
 from studykit.datasets.covid_chestxray import CovidChestXray
 from studykit.datasets.dataset import Dataset
+from studykit.datasets.either_pair import EitherPair
 from studykit.datasets.ham10000 import HAM10000
 from studykit.datasets.iq_othnccd import IQOTHNCCD
 from studykit.datasets.leg_phantom import LegPhantom
@@ -24,6 +25,7 @@ from studykit.datasets.xor_phantom import XorPhantom
 
 __all__ = [
     "BUSBRA", "BUSI", "HAM10000", "IQOTHNCCD", "BrainTumorMRI", "BreastLesionsUSG", "BreastPhantom",
-    "ChestPhantom", "CovidChestXray", "Dataset", "LegPhantom", "LungPETCTDx", "MedMNIST", "OwnFolder",
-    "PADUFES20", "Prepared", "RedundantPair", "ReportPhantom", "UnrelatedPair", "XorPhantom", "split",
+    "ChestPhantom", "CovidChestXray", "Dataset", "EitherPair", "LegPhantom", "LungPETCTDx",
+    "MedMNIST", "OwnFolder", "PADUFES20", "Prepared", "RedundantPair", "ReportPhantom",
+    "UnrelatedPair", "XorPhantom", "split",
 ]  # fmt: skip

@@ -44,6 +44,8 @@ class BitPair(Dataset):
 
     simulated = True
     evidence_columns = ("Marker",)
+    # A blob's standard deviation, drawn as a share of the side, and its least in pixels; how bright or dark.
+    widths, least, height = (0.11, 0.16), 0.0, 0.35
 
     def __post_init__(self):
         if len(self.kinds) != 2 or any(k not in known for k, known in zip(self.kinds, KINDS, strict=True)):
@@ -58,6 +60,11 @@ class BitPair(Dataset):
     def bits(self) -> np.ndarray:
         """(cases, 2): the bit of the first and of the second modality, 0 or 1."""
         raise NotImplementedError
+
+    @cached_property
+    def shown(self) -> np.ndarray:
+        """(cases, 2): whether the first and the second modality show their bit, or nothing."""
+        return np.ones((self.count, 2), dtype=bool)
 
     @property
     def pictures(self) -> tuple[Modality, ...]:  # noqa: D102
@@ -92,7 +99,7 @@ class BitPair(Dataset):
     def picture(self, case: str, modality: str = "first") -> np.ndarray:  # noqa: D102
         blob, bit, draw = self._blob(case, modality)
         speckle = gaussian_filter(draw.normal(0, 0.2, blob.shape), 0.6)
-        picture = GRAY + speckle + (0.35 if bit else -0.35) * blob
+        picture = GRAY + speckle + (self.height if bit else -self.height) * blob
         return np.clip(picture, 0, 1).astype(np.float32)[None]
 
     def mask(self, case: str, modality: str = "first") -> np.ndarray:
@@ -100,15 +107,15 @@ class BitPair(Dataset):
         return self._blob(case, modality)[0] >= 0.5
 
     def _blob(self, case: str, modality: str) -> tuple[np.ndarray, int, np.random.Generator]:
-        """The blob, 1 in its middle ([D,] H, W), its bit, and the generator that draws the rest."""
+        """The blob, 1 in its middle ([D,] H, W) or 0 all over, its bit, the generator that draws the rest."""
         at = ("first", "second").index(modality)
         position = self.cases.index.get_loc(case)
         draw = np.random.default_rng([self.seed, 3 + at, position])
-        space, width = self.pictures[at].shape[1:], draw.uniform(0.11, 0.16)
-        blob = np.ones(())
+        space, width = self.pictures[at].shape[1:], draw.uniform(*self.widths)
+        blob = np.array(float(self.shown[position, at]))
         for count in space:
             away = (np.arange(count) + 0.5) / count - draw.uniform(0.3, 0.7)
-            line = np.exp(-0.5 * (away / width) ** 2)
+            line = np.exp(-0.5 * (away / max(width, self.least / count)) ** 2)
             blob = blob[..., None] * line  # axis by axis to ([D,] H, W)
         return blob, self.bits[position, at], draw
 

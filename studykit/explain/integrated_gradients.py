@@ -17,6 +17,7 @@ from captum import attr
 
 from studykit.case import Batch, Modality
 from studykit.catalog import InputError
+from studykit.contribution.walked_words import walked
 from studykit.explain.explainer import Explainer, logit_of
 from studykit.models import Head
 
@@ -39,13 +40,16 @@ class IntegratedGradients(Explainer, name="integrated_gradients"):
         names, layers = list(model.modalities), model.word_layers()
         standing = {n: standing_in(batch.inputs[n], model.schema.modality(n)) for n in names}
         starts = {n: absent_like(standing[n], model.schema.modality(n)) for n in names}
+        words = {}
         for name, layer in layers.items():
-            starts[name] = torch.zeros_like(embedded := layer(standing[name].long()).detach())
-            standing[name], layers[name] = embedded, (layer, standing[name])
-        found, missing = attr.IntegratedGradients(_walked(model, head, names, layers)).attribute(
+            words[name] = standing[name]
+            standing[name] = layer(words[name].long()).detach()
+            starts[name] = torch.zeros_like(standing[name])
+        forward = walked(logit_of(model, head, names), names, layers)
+        found, missing = attr.IntegratedGradients(forward).attribute(
             tuple(standing.values()),
             tuple(starts.values()),
-            additional_forward_args=(targets, *(words for _, words in layers.values())),
+            additional_forward_args=(targets, *words.values()),
             n_steps=self.steps,
             internal_batch_size=max(32, len(batch)),
             return_convergence_delta=True,
@@ -65,25 +69,3 @@ def absent_like(x: torch.Tensor, modality: Modality) -> torch.Tensor:
 def standing_in(x: torch.Tensor, modality: Modality) -> torch.Tensor:
     """The inputs (B, *shape), with "absent" for the cases that lack the modality (NaN)."""
     return torch.where(x.isnan(), absent_like(x, modality), x)
-
-
-def _walked(model, head: Head, names: list[str], layers: dict):
-    """As `logit_of`, but of the texts in `layers` it takes the words' numbers (B, T, width).
-
-    The words (B, T) themselves come behind the targets: they say which places hold a word at all.
-    """
-    logit = logit_of(model, head, names)
-
-    def forward(*tensors: torch.Tensor) -> torch.Tensor:
-        given, (target, *words) = tensors[: len(names)], tensors[len(names) :]
-        inputs, hooks = dict(zip(names, given, strict=True)), []
-        for (name, (layer, _)), text in zip(layers.items(), words, strict=True):
-            numbers, inputs[name] = inputs[name], text
-            hooks.append(layer.register_forward_hook(lambda *_, numbers=numbers: numbers))
-        try:
-            return logit(*inputs.values(), target)
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    return forward
