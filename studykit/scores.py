@@ -43,6 +43,13 @@ def balanced_accuracy(truth: np.ndarray, p: np.ndarray, weights: np.ndarray) -> 
     return np.mean(each, axis=0)
 
 
+def accuracy(truth: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The share of cases whose likeliest class is the true one; arguments as `auroc`."""
+    count = weights.sum(axis=1)
+    right = weights @ (p.argmax(axis=1) == truth)
+    return np.divide(right, count, out=np.full(len(weights), np.nan), where=count > 0)
+
+
 def brier(truth: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean squared distance of the probabilities from the truth; arguments as `auroc`.
 
@@ -89,6 +96,7 @@ SCORES: dict[str, dict[str, Score]] = {
     "multilabel": {"AUROC": auroc_of_labels, "Brier score": brier_of_labels},
     "regression": {"mean absolute error": absolute_error, "R2": r2},
 }
+ERRORS = ("Brier score", "mean absolute error")  # less is better
 
 
 def draws(groups: Sequence[str], resamples: int, seed: int) -> np.ndarray:

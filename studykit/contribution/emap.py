@@ -28,8 +28,8 @@ from studykit.contribution.answers import reader
 from studykit.contribution.few_cases import FewCases, check_least
 from studykit.contribution.missing import chosen
 from studykit.contribution.neighbour import Neighbour
+from studykit.contribution.occlusion import STILL
 from studykit.contribution.question import Question, two_sided
-from studykit.contribution.shapley import STILL
 from studykit.scores import SCORES
 
 

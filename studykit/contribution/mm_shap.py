@@ -24,8 +24,8 @@ import torch
 from studykit.catalog import InputError
 from studykit.contribution.few_cases import FewCases, check_least
 from studykit.contribution.neighbour import Neighbour, shares
+from studykit.contribution.occlusion import STILL
 from studykit.contribution.question import Question
-from studykit.contribution.shapley import STILL
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from studykit.contribution.asking import Asking, exactly, taken
 from studykit.contribution.contribution import Contribution, joined
 
 ROUNDING = 8  # machine epsilons: a smaller relative change is rounding, which |.| would count
+STILL = ROUNDING * np.finfo(np.float32).eps  # where it is not known in what precision the model computes
 
 
 def modality_contribution(

@@ -21,7 +21,7 @@ from studykit.catalog import InputError, check_choice
 from studykit.contribution.missing import scored_row
 from studykit.contribution.neighbour import Neighbour
 from studykit.contribution.question import Question
-from studykit.contribution.shape_score import ERRORS
+from studykit.scores import ERRORS, accuracy
 
 NORMALISERS = ("model", "task")
 
@@ -69,13 +69,6 @@ class Perceptual(Neighbour, name="perceptual"):
         count = np.stack([weights[:, truth == one].sum(axis=1) for one in np.unique(truth)])
         whole = 1 - count.max(axis=0) / np.maximum(weights.sum(axis=1), 1)
         return whole, "the labelled cases are all of one class" if whole[0] == 0 else ""
-
-
-def accuracy(truth: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The share of cases whose likeliest class is the true one; arguments as the scores' (`scores.auroc`)."""
-    count = weights.sum(axis=1)
-    right = weights @ (p.argmax(axis=1) == truth)
-    return np.divide(right, count, out=np.full(len(weights), np.nan), where=count > 0)
 
 
 def _of_classes(question: Question) -> bool:

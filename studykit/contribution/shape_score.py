@@ -19,8 +19,7 @@ from studykit.contribution.missing import chosen, scored, scored_row
 from studykit.contribution.neighbour import Neighbour
 from studykit.contribution.question import Question
 from studykit.contribution.shapley import shapley_value, subsets, too_many
-
-ERRORS = ("Brier score", "mean absolute error")  # scores of which less is better
+from studykit.scores import ERRORS
 
 
 @dataclass(frozen=True)

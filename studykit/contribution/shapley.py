@@ -29,11 +29,10 @@ from math import comb
 import numpy as np
 
 from studykit.contribution.neighbour import Neighbour, share_rows, shares
-from studykit.contribution.occlusion import ROUNDING
+from studykit.contribution.occlusion import STILL
 from studykit.contribution.question import Question
 
 MOST = 6  # modalities; each one more doubles what is asked
-STILL = ROUNDING * np.finfo(np.float32).eps  # of the answer's size: a smaller change is rounding
 
 Worth = Mapping[frozenset[str], np.ndarray]  # what each subset of the modalities is worth
 

@@ -10,7 +10,8 @@ from sklearn.metrics import mean_absolute_error, roc_auc_score
 from studykit.case import Task
 from studykit.catalog import InputError
 from studykit.contribution import Question
-from studykit.contribution.perceptual import Perceptual, _orders, accuracy
+from studykit.contribution.perceptual import Perceptual, _orders
+from studykit.scores import accuracy
 
 TASK = Task("label", "binary", ("no", "yes"))
 COUNT = 40
