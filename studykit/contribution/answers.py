@@ -68,7 +68,7 @@ class OfCallable(Answers):
         in_order: bool = False,
     ):
         super().__init__(model, modalities)
-        self.encoders = dict(encoders or {})
+        self.encoders, self.checked = dict(encoders or {}), False
         inside = set(model.modules()) if isinstance(model, nn.Module) else set()
         for name, encoder in self.encoders.items():
             check_choice("modality", name, modalities)
@@ -82,7 +82,7 @@ class OfCallable(Answers):
 
     def _fuse(self, state: State) -> Any:
         given = {name: held[name] for name, held in state.items()}
-        known = {name: held["features"] for name, held in state.items() if "features" in held}
+        known = {name: held[f"{name} encoded"] for name, held in state.items() if f"{name} encoded" in held}
         with _standing_in({self.encoders[name]: features for name, features in known.items()}):
             return self._call(given)
 
@@ -90,25 +90,45 @@ class OfCallable(Answers):
         """The state with the encoders' features of these cases, and the model's answer unchanged by them."""
         if not self.encoders:
             return state
-        found: dict[str, Tensor] = {}
+        given = {name: held[name] for name, held in state.items()}
+        if not self.checked:
+            self._check_alone({name: x[:2] for name, x in given.items()})
+        found = self._features(given)
+        return {
+            name: {**held, **({f"{name} encoded": found[name]} if name in found else {})}
+            for name, held in state.items()
+        }
+
+    def _features(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the encoders give while the model answers once."""
+        found: dict[str, list] = {name: [] for name in self.encoders}
         hooks = [
-            encoder.register_forward_hook(lambda _, __, given, name=name: found.update({name: given}))
+            encoder.register_forward_hook(lambda _, __, said, name=name: found[name].append(said))
             for name, encoder in self.encoders.items()
         ]
         try:
-            self._call({name: held[name] for name, held in state.items()})  # the encoders' one pass
+            self._call(given)
         finally:
             for hook in hooks:
                 hook.remove()
-        for name in self.encoders:
-            if not isinstance(found.get(name), Tensor) or len(found[name]) != len(state[name][name]):
+        for name, said in found.items():
+            if len(said) != 1 or not isinstance(said[0], Tensor) or len(said[0]) != len(given[name]):
                 raise InputError(
-                    f"The encoder of '{name}' gave no tensor with a row a case; leave it out of 'encoders'."
+                    f"The encoder of '{name}' is not asked once an answer for one tensor with a row a case; "
+                    "leave it out of 'encoders'."
                 )
-        return {
-            name: {**held, **({"features": found[name]} if name in found else {})}
-            for name, held in state.items()
-        }
+        return {name: said[0] for name, said in found.items()}
+
+    def _check_alone(self, given: Mapping[str, Tensor]) -> None:
+        """InputError where an encoder's features change with a modality that is not its own."""
+        before = self._features(given)
+        for name in self.encoders:
+            others = {n: x if n == name else x.roll(1) for n, x in given.items()}
+            if not torch.allclose(self._features(others)[name], before[name], equal_nan=True):
+                raise InputError(
+                    f"The encoder of '{name}' sees other modalities, too; leave it out of 'encoders'."
+                )
+        self.checked = True
 
 
 @contextmanager

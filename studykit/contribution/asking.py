@@ -3,8 +3,10 @@
 Each modality is encoded once; what changes one modality runs that modality's encoder and the fusion alone.
 """
 
+import copy
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -26,11 +28,13 @@ from studykit.contribution.answers import (
     reader,
     task_of,
 )
-from studykit.contribution.fold import folded
+from studykit.contribution.fold import CONVOLUTIONS, folded
+from studykit.contribution.window import occluded
 
 BLOCK = 64  # cases encoded at a time
-WORK = 2**18  # numbers of one modality in a batch on the processor: larger batches fall out of its cache
-ON_GPU = 16  # times as many on a GPU
+WORK = 2**21  # numbers of one modality in a batch on the processor: larger batches fall out of its cache
+ON_GPU = 8  # times as many on a GPU
+CLOSE = 1e-5  # of the largest number, how far an answer from a window may be from the whole picture's
 
 
 class Asking:
@@ -64,18 +68,25 @@ class Asking:
         self.head = head or next((found.name for found in getattr(model, "heads", ())), "")
         self.task = task_of(model, self.head)
         self.modalities = _modalities(model, inputs, modalities or {})
-        self.inputs = {name: torch.as_tensor(inputs[name]) for name in self.modalities}
-        self.count, self.size, self.device = _count(self.inputs), size, _device(model)
+        self.inputs = {name: torch.as_tensor(inputs[name]).cpu() for name in self.modalities}
+        self.count, self.size = _count(self.inputs), size
+        weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+        self.device = torch.device("cpu") if weights is None else weights.device
+        self.dtype = None if weights is None else weights.dtype
         self.ids = [str(k) for k in range(self.count)] if ids is None else [str(case) for case in ids]
         self.groups = self.ids if groups is None else [str(group) for group in groups]
         for what, given in {"ids": self.ids, "groups": self.groups}.items():
             if len(given) != self.count:
                 raise InputError(f"'{what}' names {len(given)} cases and the inputs hold {self.count}.")
+        twice = [case for case, times in Counter(self.ids).items() if times > 1]
+        if twice:
+            raise InputError(f"'ids' names {twice[0]!r} more than once; give each case its own.")
         self._cut(parts or {}, fill, reference or {})
         self.output = output or ("probability" if self.task else "given")
         self.read = reader(self.output, self.task, self.head)
         self.model = model
         self.answers = self._answers(encoders or {}, fold)
+        self.windowed = self._windowed() if fold else frozenset()
 
     def _cut(self, parts: Mapping[str, Any], fill: Any, reference: Mapping[str, Tensor]) -> None:
         by_name = isinstance(fill, Mapping) and "name" not in fill
@@ -87,7 +98,9 @@ class Asking:
             x, wish = self.inputs[name], parts.get(name)
             self.cuts[name] = cuts.cut(wish, x, modality)
             chosen = fills.fill_of(fills.usual(fill, name), modality)
-            self.filled[name] = fills.filled(chosen, x, modality, reference.get(name))
+            lacking = x.flatten(1).isnan().all(dim=1).view(-1, *[1] * (x.ndim - 1))  # stay without it
+            stand_in = fills.filled(chosen, x, modality, reference.get(name))
+            self.filled[name] = torch.where(lacking, x, stand_in) if lacking.any() else stand_in
             self.told["parts"][name] = cuts.told(wish, modality)
             self.told["fill"][name] = fills.told(chosen)
         self.same = {name: ~self._changes(name) for name in self.modalities}
@@ -123,6 +136,29 @@ class Asking:
                 model, encoders = folded(model, encoders, ask)
         return made(model, encoders)
 
+    def _windowed(self) -> frozenset[str]:
+        """The pictures and volumes of which windows can stand for the whole: tried on two parts of a case."""
+        modules = self.model.modules() if isinstance(self.model, nn.Module) else ()
+        if self.device.type != "cpu" or not any(isinstance(module, CONVOLUTIONS) for module in modules):
+            return frozenset()
+        answers, found = copy.copy(self.answers), set()
+        answers.encodings = dict(answers.encodings)  # what is tried is not counted
+        for name, modality in self.modalities.items():
+            case, part = (~self.same[name]).nonzero()
+            if modality.kind not in ("image", "volume") or not len(case):
+                continue
+            cases, gone = torch.from_numpy(case[[0, 0]]), torch.zeros(2, self.same[name].shape[1]).bool()
+            gone[[0, 1], part[case == case[0]][[0, -1]]] = True
+            with exactly(), suppress(Exception):  # whatever a person's model cannot do with a window
+                state, said = self._encoded(answers, cases), []
+                for windowed in (False, True):
+                    without = answers.encode(name, self._without(name, cases, gone, windowed))
+                    said.append(self.read(answers.fuse({**state, name: without})))
+                close = CLOSE if said[0].dtype == torch.float32 else 1e-10
+                if torch.allclose(*said, rtol=0.0, atol=close * float(said[0].abs().max())):
+                    found.add(name)
+        return frozenset(found)
+
     def blocks(self) -> list[Tensor]:
         """The cases' positions, `BLOCK` at a time."""
         return list(torch.arange(self.count).split(BLOCK))
@@ -138,11 +174,15 @@ class Asking:
 
     def encoded_without(self, name: str, cases: Tensor, gone: Tensor) -> dict[str, Tensor]:
         """One modality of some cases, without some of its parts: gone (len(cases), h) bool."""
+        return self.answers.encode(name, self._without(name, cases, gone, name in self.windowed))
+
+    def _without(self, name: str, cases: Tensor, gone: Tensor, windowed: bool) -> Tensor:
         x, ids = self.inputs[name], self.cuts[name].of(cases)
         kept = torch.zeros(len(gone), 1, dtype=torch.bool)  # where no part is
         ids = ids.expand(len(cases), *ids.shape[1:])
         here = torch.cat([kept, gone], dim=1).gather(1, ids.flatten(1) + 1).view(ids.shape)
-        return self.answers.encode(name, self._laid(torch.where(here, self.filled[name][cases], x[cases])))
+        found = occluded(x, self.filled[name], here, cases) if windowed else None
+        return self._laid(torch.where(here, self.filled[name][cases], x[cases])) if found is None else found
 
     def _laid(self, x: Tensor) -> Tensor:
         x = x.to(self.device)
@@ -154,13 +194,15 @@ class Asking:
         Raises InputError where it is no number (`what(row)` names the row) or has not a row a case.
         """
         said = self.read(self.answers.fuse(state))
+        said = torch.as_tensor(said) if isinstance(said, np.ndarray) else said
         count = len(next(iter(next(iter(state.values())).values())))
         if not isinstance(said, Tensor) or said.ndim != 2 or len(said) != count:
             raise InputError(
                 f"The output of {count} cases is {tuple(getattr(said, 'shape', ()))}; "
                 "it should be (cases, outputs)."
             )
-        self.epsilon = torch.finfo(said.dtype).eps if said.is_floating_point() else 0.0
+        dtypes = [d for d in (said.dtype, self.dtype) if d is not None and d.is_floating_point]
+        self.epsilon = max((torch.finfo(dtype).eps for dtype in dtypes), default=0.0)
         wrong = (~said.isfinite().all(dim=1)).nonzero().flatten().tolist()
         if wrong:
             raise InputError(
@@ -215,6 +257,9 @@ def _modalities(
         check_choice("modality", name, inputs)
     schema = getattr(model, "schema", None)
     if schema is None:
+        wrong = next((name for name, x in inputs.items() if not isinstance(x, Tensor | np.ndarray)), None)
+        if wrong is not None:
+            raise InputError(f"'{wrong}' is {type(inputs[wrong]).__name__}; give a tensor with a row a case.")
         return {name: given.get(name) or modality_of(name, torch.as_tensor(x)) for name, x in inputs.items()}
     used = list(getattr(model, "modalities", [m.name for m in schema.modalities]))
     for name in inputs:
@@ -253,11 +298,6 @@ def _check_model(model: Any) -> None:
                 f"The model's {name} is {str(values.dtype).split('.')[-1]}, whose rounding would count as "
                 "contribution; call model.float() first."
             )
-
-
-def _device(model: Any) -> torch.device:
-    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
-    return next((p.device for p in parameters), torch.device("cpu"))
 
 
 def _names(model: Any, count: int) -> list[str]:

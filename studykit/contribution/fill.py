@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
@@ -33,7 +34,7 @@ class Absent(Fill, name="absent"):
     """What stands for the modality's absence in its data set; in a text, no word."""
 
     def filled(self, values, modality, reference):  # noqa: D102
-        return torch.as_tensor(modality.absent, dtype=values.dtype, device=values.device)
+        return torch.as_tensor(modality.absent, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Value(Fill, name="value"):
     value: float = 0.0
 
     def filled(self, values, modality, reference):  # noqa: D102
-        return torch.as_tensor(self.value, dtype=values.dtype, device=values.device)
+        return torch.as_tensor(self.value, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,13 @@ class TrainingMean(Fill, name="training_mean"):
             raise InputError(
                 f"The fill training_mean of '{modality.name}' needs training cases; give them as reference."
             )
-        return reference.to(values).nanmean(dim=0)
+        mean = reference.to(values).nanmean(dim=0)
+        if mean.isnan().any():
+            raise InputError(
+                f"The fill training_mean of '{modality.name}' needs training cases that have it; "
+                "some of its numbers are in none of the reference."
+            )
+        return mean
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,10 @@ class Blur(Fill, name="blur"):
 
     def filled(self, values, modality, reference):  # noqa: D102
         space = values.shape[2:]
+        if self.sigma < 0:
+            raise InputError(
+                f"The fill blur of '{modality.name}' has no sigma of {self.sigma}; give 0 or more."
+            )
         widths = (0, 0, *[self.sigma or max(space) / 8] * len(space))
         return torch.from_numpy(gaussian_filter(values.cpu().numpy(), widths)).to(values)
 
@@ -132,15 +143,15 @@ class Mask(Fill, name="mask"):
     kinds = ("text",)
 
     def filled(self, values, modality, reference):  # noqa: D102
-        return torch.as_tensor(self.token, dtype=values.dtype, device=values.device)
+        return torch.as_tensor(self.token, dtype=torch.float64)
 
 
 def fill_of(wish: Any, modality: Modality) -> Fill | Tensor:
     """The fill that a person wishes for: a Fill, its name or spec, a number, or a tensor that stands in."""
     if isinstance(wish, int | float) and not isinstance(wish, bool):
         return Value(float(wish))
-    if isinstance(wish, Tensor):
-        return wish
+    if isinstance(wish, Tensor | np.ndarray):
+        return torch.as_tensor(wish)
     fill = wish if isinstance(wish, Fill) else build(Fill, wish)
     if modality.kind not in fill.kinds:
         raise InputError(
@@ -152,7 +163,12 @@ def fill_of(wish: Any, modality: Modality) -> Fill | Tensor:
 
 def filled(fill: Fill | Tensor, values: Tensor, modality: Modality, reference: Tensor | None) -> Tensor:
     """The stand-in as (N, *shape)."""
+    reference = None if reference is None else torch.as_tensor(reference)
     found = fill if isinstance(fill, Tensor) else fill.filled(values, modality, reference)
+    if not values.is_floating_point() and not torch.equal(found, found.round()):
+        raise InputError(
+            f"The fill of '{modality.name}' is a fraction and its numbers are whole; give one such."
+        )
     try:
         found = found.to(values).expand(values.shape)
     except RuntimeError:

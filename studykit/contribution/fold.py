@@ -33,7 +33,9 @@ def folded(
     wanted = ask(model, encoders)
     for convolution, norm in _pairs(copied, lambda: ask(copied, inside)):
         _fold(convolution, norm)
-    copied.to(memory_format=torch.channels_last)
+    for weight in copied.parameters():
+        if weight.ndim == 4:  # a volume's weights have five axes and stay as they are
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     found = ask(copied, inside)
     limit = CLOSE if wanted.dtype == torch.float32 else 1e-10
     if not torch.allclose(found, wanted, rtol=limit, atol=limit * float(wanted.abs().max())):

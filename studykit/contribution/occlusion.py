@@ -72,9 +72,20 @@ def modality_contribution(
         "parts": parts, "fill": fill, "output": output, "head": head, "modalities": modalities,
         "reference": reference, "encoders": encoders, "size": size, "fold": fold,
     }  # fmt: skip
+    for what, given in {"sampled": sampled, "size": size}.items():
+        if not isinstance(given, int) or given < 0:
+            raise InputError(f"'{what}' is a whole number from 0 on, not {given!r}.")
+    if not until >= 0:
+        raise InputError(f"'until' is the width of an interval, 0 or more, not {until!r}.")
     if until and not sampled:
         raise InputError("'until' says when to stop sampling; give 'sampled', too, the parts of each round.")
-    if not isinstance(inputs, Mapping | Sequence):
+    if isinstance(inputs, Tensor | np.ndarray | str) or not isinstance(inputs, Iterable):
+        raise InputError(
+            "The inputs are {modality: tensor}, a list of tensors, or batches of either; "
+            f"give one of these, not {type(inputs).__name__}."
+        )
+    batches = isinstance(inputs, Sequence) and bool(inputs) and isinstance(inputs[0], Mapping)
+    if batches or not isinstance(inputs, Mapping | Sequence):
         if until:
             raise InputError(
                 "'until' looks at all cases at once; give the inputs as tensors, or leave it out."
@@ -220,4 +231,7 @@ def _batch_by_batch(
         start += count
     if not found:
         raise InputError("The inputs hold no batch; give at least one.")
+    for what, given in {"ids": ids, "groups": groups}.items():
+        if given is not None and len(given) != start:
+            raise InputError(f"'{what}' names {len(given)} cases and the inputs hold {start}.")
     return joined(found)

@@ -4,7 +4,7 @@ The metric adds up what each part changes, so its value depends on how fine the 
 always stated. A cut is a map of part numbers over the modality, -1 where nothing is ever taken away.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -80,12 +80,11 @@ class Patches(Parts, name="patches"):
 
     def sides(self, space: Sequence[int]) -> tuple[int, ...]:
         """A tile's side along each axis; InputError where it does not suit this space."""
-        if self.size is None or isinstance(self.size, int):
-            side = -(-max(space) // 8) if self.size is None else self.size
-            sides = tuple(min(side, length) for length in space)
-        else:
-            sides = tuple(self.size)
-        if len(sides) != len(space) or any(not 1 <= s <= length for s, length in zip(sides, space)):
+        size = -(-max(space) // 8) if self.size is None else self.size
+        one = isinstance(size, int | float)
+        sides = tuple(min(size, length) for length in space) if one else tuple(size)
+        whole = all(isinstance(side, int) for side in sides) and len(sides) == len(space)
+        if not whole or any(not 1 <= side <= length for side, length in zip(sides, space)):
             raise InputError(
                 f"Patches of {self.size} do not fit a picture of {tuple(space)}; "
                 "give one whole number of pixels, or one for each axis."
@@ -108,6 +107,8 @@ class Columns(Parts, name="columns"):
         groups = self.groups
         if groups is None:
             groups = modality.sources or {f"column {at}": [at] for at in range(values.shape[1])}
+        if not isinstance(groups, Mapping) or not groups:
+            raise InputError(f"'{modality.name}' is given no part; name at least one, with its columns.")
         ids = torch.full((1, values.shape[1]), -1, dtype=torch.long, device=values.device)
         for part, (name, columns) in enumerate(groups.items()):
             positions = [self._position(c, modality, values.shape[1]) for c in _listed(columns)]
@@ -124,7 +125,8 @@ class Columns(Parts, name="columns"):
         if isinstance(column, str):
             check_choice(f"column of '{modality.name}'", column, modality.columns)
             return modality.columns.index(column)
-        if not -count <= column < count:
+        whole = isinstance(column, int) and not isinstance(column, bool)
+        if not whole or not -count <= column < count:
             raise InputError(
                 f"'{modality.name}' has {count} columns, counted from 0; there is no column {column}."
             )
@@ -157,6 +159,11 @@ def cut(wish: Any, values: Tensor, modality: Modality) -> Cut:
     A number that also stands in another modality's mask is another part: parts never span modalities.
     Raises InputError for a part without pixels, and for masks and ways to cut that do not fit.
     """
+    if tuple(values.shape[1:]) != tuple(modality.shape):
+        raise InputError(
+            f"The cases of '{modality.name}' are {tuple(values.shape)} and a case of it is "
+            f"{tuple(modality.shape)}; give cases of that shape, or another Modality."
+        )
     if wish is None:
         return USUAL[modality.kind].cut(values, modality)
     if isinstance(wish, Mapping) and "name" not in wish:
@@ -167,7 +174,7 @@ def cut(wish: Any, values: Tensor, modality: Modality) -> Cut:
     if isinstance(wish, int) and not isinstance(wish, bool):
         wish = Patches(wish)
     if not isinstance(wish, Parts | str | Mapping):
-        return _masked(torch.as_tensor(wish, device=values.device), values, modality)
+        return _masked(_numbers(wish, values, modality), values, modality)
     parts = wish if isinstance(wish, Parts) else build(Parts, wish)
     if modality.kind not in parts.kinds:
         raise InputError(
@@ -191,7 +198,19 @@ def told(wish: Any, modality: Modality) -> Any:
 
 
 def _listed(columns: Any) -> list:
-    return [columns] if isinstance(columns, int | str) else list(columns)
+    """One column or several, NumPy's numbers as Python's."""
+    several = isinstance(columns, Iterable) and not isinstance(columns, str)
+    return [c.item() if hasattr(c, "item") else c for c in (columns if several else [columns])]
+
+
+def _numbers(given: Any, values: Tensor, modality: Modality) -> Tensor:
+    """What a person gave for a mask as a tensor."""
+    try:
+        return torch.as_tensor(given, device=values.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"The parts of '{modality.name}' are neither a way to cut, nor a mask of numbers: {given!r:.80}."
+        ) from None
 
 
 def _masked(mask: Tensor, values: Tensor, modality: Modality) -> Cut:
@@ -220,9 +239,13 @@ def _masked(mask: Tensor, values: Tensor, modality: Modality) -> Cut:
 
 def _regions(masks: Mapping[str, Any], values: Tensor, modality: Modality) -> Cut:
     """Named bool masks (*space, or N of them) of a picture as a cut."""
+    if modality.kind == "text":
+        raise InputError(
+            f"'{modality.name}' is text, of which no regions can be named; give words or a mask."
+        )
     found = None
     for part, (name, given) in enumerate(masks.items()):
-        mask = torch.as_tensor(given, device=values.device)
+        mask = _numbers(given, values, modality)
         if mask.dtype != torch.bool or mask.shape[-len(values.shape[2:]) :] != values.shape[2:]:
             raise InputError(
                 f"The part '{name}' of '{modality.name}' is a mask of true and false of shape "
@@ -231,6 +254,10 @@ def _regions(masks: Mapping[str, Any], values: Tensor, modality: Modality) -> Cu
         if not mask.any():
             raise InputError(f"The part '{name}' of '{modality.name}' has no pixels; leave it out.")
         mask = mask.reshape(-1, 1, *values.shape[2:])
+        if len(mask) not in (1, len(values)):
+            raise InputError(
+                f"The masks of '{modality.name}' are of {len(mask)} cases, and there are {len(values)}."
+            )
         if found is None:
             found = torch.full_like(mask, -1, dtype=torch.long)
         if (mask & (found >= 0)).any():
@@ -238,12 +265,4 @@ def _regions(masks: Mapping[str, Any], values: Tensor, modality: Modality) -> Cu
         found = torch.where(mask, part, found)
     if found is None:
         raise InputError(f"'{modality.name}' is given no part; name at least one.")
-    return _checked_count(Cut(found, tuple(str(name) for name in masks)), values, modality)
-
-
-def _checked_count(cut: Cut, values: Tensor, modality: Modality) -> Cut:
-    if len(cut.ids) not in (1, len(values)):
-        raise InputError(
-            f"The masks of '{modality.name}' are of {len(cut.ids)} cases, and there are {len(values)}."
-        )
-    return cut
+    return Cut(found, tuple(str(name) for name in masks))

@@ -4,7 +4,13 @@ COHORT = {"name": "breast_phantom", "count": 400}
 BOTH = ["integrated_gradients", "grad_cam"]
 
 RECIPES = (
-    {"name": "fusion of image and record", "dataset": COHORT, "model": {"name": "concat"}, "explain": BOTH},
+    {
+        "name": "fusion of image and record",
+        "dataset": COHORT,
+        "model": {"name": "concat"},
+        "explain": BOTH,
+        "contributions": {"parts": {"image": 16}},
+    },
     {"name": "image alone", "dataset": COHORT, "model": {"name": "alone"}, "explain": BOTH},
     {
         "name": "record alone",
