@@ -204,8 +204,10 @@ def names_of(outputs: int, task: Task | None) -> tuple[str, ...]:
     """What each of the K outputs is called."""
     if task is None:
         return ("output",) if outputs == 1 else tuple(f"output {k}" for k in range(outputs))
-    if task.kind == "binary" and outputs == 1:
+    if outputs == 1 and task.kind == "binary":
         return (task.classes[1],)
+    if outputs == 1 and task.kind == "regression":
+        return (task.name,)
     return task.classes if len(task.classes) == outputs else tuple(f"{task.name} {k}" for k in range(outputs))
 
 

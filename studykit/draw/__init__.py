@@ -5,13 +5,23 @@ from bokeh.core.validation import silence
 from bokeh.core.validation.warnings import FIXED_SIZING_MODE
 
 from studykit.draw.bars import class_probabilities, column_effects, predicted_values
+from studykit.draw.contribution import (
+    case_dots,
+    chosen_dot,
+    dot_heights,
+    measure_shares,
+    part_bars,
+    region_map,
+)
 from studykit.draw.scan import color_limit, heat, outline, picture
+from studykit.draw.shares import modality_colors, percent, share_bars
 from studykit.draw.words import marked_words
 
 hv.extension("bokeh", logo=False, inline=True)  # notebooks work with no internet, too
 silence(FIXED_SIZING_MODE)  # HoloViews sizes the frame, not the figure
 
 __all__ = [
-    "class_probabilities", "color_limit", "column_effects", "heat", "marked_words", "outline", "picture",
-    "predicted_values",
+    "case_dots", "chosen_dot", "class_probabilities", "color_limit", "column_effects", "dot_heights", "heat",
+    "marked_words", "measure_shares", "modality_colors", "outline", "part_bars", "percent", "picture",
+    "predicted_values", "region_map", "share_bars",
 ]  # fmt: skip

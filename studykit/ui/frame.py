@@ -1,15 +1,18 @@
-"""What stands around every page: the title, where one is, and the badge on drawn cases."""
+"""What stands around every page: the title, the way to the other pages, and the badge on drawn cases."""
 
 from collections.abc import Sequence
+from functools import cache, partial
 
 import panel as pn
 import panel_material_ui as pmui
 
+from studykit.ui.address import link
+from studykit.ui.serve import pages
 from studykit.ui.session import Session
 
 
 def frame(title: str, session: Session, main: Sequence, sidebar: Sequence = ()) -> pmui.Page:
-    """A page with its name, a breadcrumb, the theme switch and, where cases are drawn, a badge."""
+    """A page with its name, the other pages, the theme switch and, where cases are drawn, a badge."""
     drawn = pmui.Chip(label="Phantom: drawn cases, no patients", color="warning", size="small")
 
     def badge(_) -> pmui.Row:
@@ -20,12 +23,37 @@ def frame(title: str, session: Session, main: Sequence, sidebar: Sequence = ()) 
         margin=(8, 10),
         sx={"color": "inherit", "& *": {"color": "inherit"}},
     )
+    followed = pn.bind(badge, session.param.shown)
     return pmui.Page(
         title="studykit",
-        header=[pmui.Row(crumbs, pn.bind(badge, session.param.shown), sizing_mode="stretch_width")],
+        header=[pmui.Row(crumbs, *_ways(title, session), followed, sizing_mode="stretch_width")],
         sidebar=list(sidebar),
         sidebar_width=590,
         main=list(main),
         busy_indicator="linear",
         theme_toggle=True,
     )
+
+
+def _ways(title: str, session: Session) -> list[pmui.Button]:
+    """A link to each page, with the model and the case that are open; this page's is underlined."""
+
+    def there(name: str, _) -> str:
+        return link(name, session)
+
+    def look(name: str) -> dict[str, str]:
+        line = "currentColor" if name == title.lower() else "transparent"
+        return {"color": "inherit", "borderRadius": 0, "borderBottom": f"2px solid {line}"}
+
+    return [
+        pmui.Button(
+            label=name.capitalize(), href=pn.bind(partial(there, name), session.param.shown),
+            variant="text", sx=look(name),
+        )
+        for name in _names()
+    ]  # fmt: skip
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    return tuple(pages())

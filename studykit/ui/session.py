@@ -1,5 +1,6 @@
 """What one visitor looks at: a model, a case, a method. Widgets write these; views follow `shown`."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pandas as pd
 import param
 
 from studykit.case import Task
+from studykit.contribution import Contribution, joined
 from studykit.datasets import Dataset
 from studykit.draw import color_limit
-from studykit.explain import Explainer, Explanation, store
+from studykit.explain import Explainer, Explanation, contributions, store
 from studykit.training import Run, find_runs
 
 
@@ -109,6 +111,46 @@ class Session(param.Parameterized):
             return None
         return _explained(run, self.method, self.case, store.stamp(run, self.method))
 
+    def contributed(self, model: str, output: str = "") -> Contribution | str:
+        """What a model's answers (one output, or all) lose part by part, its folds' held-out cases as one.
+
+        A sentence that says why, and what to run, where there is nothing.
+        """
+        there = [run for run in self.runs[model] if _is_there(run, contributions.stamp(run), _trained(run))]
+        if not there:
+            return (
+                f"There are no contributions of '{model}' yet. Run "
+                f"`python -m studykit contributions {self.folder}` and reload the page."
+            )
+        found = _contributed(tuple(there), tuple(contributions.stamp(run) for run in there))
+        if found is None:
+            return (
+                f"The folds of '{model}' were asked in different ways. Run "
+                f"`python -m studykit contributions {self.folder}` and reload the page."
+            )
+        if output not in ("", *found.outputs):
+            return f"'{model}' does not answer '{output}'; it answers {', '.join(found.outputs)}."
+        return _of_output(found, output) if output else found
+
+    @property
+    def modalities(self) -> list[str]:
+        """Those of all models' data sets, in one order."""
+        schemas = [runs[0].schema for runs in self.runs.values()]
+        return list(dict.fromkeys(modality.name for schema in schemas for modality in schema.modalities))
+
+    def evidence(self, model: str) -> dict[str, tuple[str, ...]]:
+        """Of each held-out case of a model on phantoms: the modalities in which its label shows."""
+        return _evidence(self.runs[model][0].prepared.dataset, tuple(self.cases_of(model)["id"]))
+
+    def beside(self, model: str) -> tuple[Run, pd.DataFrame] | None:
+        """The first fold with stored neighbours of modality contribution, and their table."""
+        for run in self.runs[model]:
+            path = run.folder / contributions.BESIDE
+            changed = path.stat().st_mtime_ns if path.is_file() else 0
+            if changed and (table := _beside(run, changed, _trained(run))) is not None:
+                return run, table
+        return None
+
     def scan(self, modality: str) -> tuple[np.ndarray, np.ndarray]:
         """The chosen case's picture and reference mask: (C, H, W), (H, W), or (C, D, H, W), (D, H, W)."""
         return _scan(self.run.prepared.dataset, self.case, modality)
@@ -161,3 +203,37 @@ def _limit(run: Run, method: str, modality: str, changed: int) -> float:
     if sources:  # a table: the largest effect of a source column in any case
         return max(float(np.abs(values[:, at].sum(axis=1)).max()) for at in sources.values()) or 1.0
     return color_limit(values)
+
+
+def _trained(run: Run) -> int:
+    return (run.folder / "weights.safetensors").stat().st_mtime_ns
+
+
+@lru_cache(maxsize=256)
+def _is_there(run: Run, changed: int, trained: int) -> bool:
+    return contributions.is_there(run)
+
+
+@lru_cache(maxsize=64)
+def _contributed(runs: tuple[Run, ...], changed: tuple[int, ...]) -> Contribution | None:
+    """The runs' contributions as one; None where they were made in different ways."""
+    folds = [contributions.read(run) for run in runs]
+    ways = [{**fold.about, "seed": 0, "outputs": fold.outputs} for fold in folds]
+    return joined(folds) if all(way == ways[0] for way in ways) else None
+
+
+@lru_cache(maxsize=64)
+def _of_output(whole: Contribution, output: str) -> Contribution:
+    at = [whole.outputs.index(output)]
+    chosen = {name: d[..., at] for name, d in whole.differences.items()}
+    return replace(whole, outputs=(output,), differences=chosen)
+
+
+@lru_cache(maxsize=16)
+def _evidence(dataset: Dataset, ids: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    return {case: tuple(dataset.evidence(case)) for case in ids}
+
+
+@lru_cache(maxsize=16)
+def _beside(run: Run, changed: int, trained: int) -> pd.DataFrame | None:
+    return contributions.read_neighbours(run)

@@ -1,98 +1,108 @@
-"""Does modality contribution follow the planted truth, for every model? Prints a Markdown table.
+"""Does modality contribution follow the planted truth, for every model? Prints Markdown tables.
 
     OMP_NUM_THREADS=1 python -m tests.benchmarks.contribution_grading [--out FILE] [MODEL ...]
 
-Each model learns either_pair with 0, 25, 50, 75 and 100 % of the cases told by the first modality, three seeds
-each (settings in tests/contribution/grading.py). About an hour on one core; `--out` keeps each training's
-numbers, a JSON line each, so that a stopped run goes on where it stopped.
+Each model learns either_pair with 0, 25, 50, 75 and 100 % of the cases told by the first modality, three
+seeds each, and the two ends again with noisy labels (settings in tests/contribution/grading.py). About an
+hour on one core; `--out` keeps each training's numbers, a JSON line each, and a stopped run goes on where it
+stopped.
 """
 
 import argparse
 import json
+import warnings
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import torch
-from scipy.stats import spearmanr
 
-from tests.contribution.grading import FILL, MODELS, PATCH, SHARES, asked, trained
+from tests.contribution.grading import FILL, MODELS, PATCH, SHARES, graded, order, silent, trained
+from tests.contribution.grading import asked as contributed
 
-SEEDS = (0, 1, 2)
+SEEDS, ENDS = (0, 1, 2), (0.0, 1.0)
 NOISE = 0.1  # the share of wrong labels in the rows beside
-LEFT_OUT = (
-    "published loss weights",
-    "trained with the gate at 1",
-)  # variants of one model, see interaction.py
+WHY = ("concat, hidden layer", "gmu", "mmtm")  # asked otherwise, too
+ASKED = {
+    "as graded": {},
+    "patches of 4": {"patch": 4},
+    "of 16": {"patch": 16},
+    "whole": {"patch": 32},
+    "another case's patches": {"fill": "other_case"},
+}
 
 
-def measured(name: str, in_first: float, seed: int, noise: float) -> dict:
-    """One training and what its first modality contributes, by probability and by logit."""
-    model, accuracy = trained(name, in_first, seed, noise)
-    kinds = MODELS[name][1]
-    shares = {
-        output: asked(model, kinds, in_first, seed, noise, output=output).share()["first"]
-        for output in ("probability", "logit")
-    }
-    return {
-        "model": name, "in_first": in_first, "seed": seed, "noise": noise, "accuracy": accuracy, **shares,
-    }  # fmt: skip
+class Kept:
+    """What was measured, a JSON line a training."""
+
+    def __init__(self, path: Path | None):
+        self.path, self.rows = path, []
+        if path and path.exists():
+            self.rows = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def measured(self, name: str, seeds: tuple, shares: tuple, noise: float) -> pd.DataFrame:
+        """The rows of these trainings, made where they are not there."""
+        found = []
+        for seed in seeds:
+            for in_first in shares:
+                job = {"model": name, "in_first": in_first, "seed": seed, "noise": noise}
+                row = next((r for r in self.rows if job.items() <= r.items()), None)
+                if row is None:
+                    row = {**job, **graded(name, (seed,), noise, (in_first,)).iloc[0].to_dict()}
+                    self.rows.append(row)
+                    if self.path:
+                        with self.path.open("a") as file:
+                            file.write(json.dumps(row) + "\n")
+                found.append(row)
+        return pd.DataFrame(found)
 
 
-def row(name: str, found: list[dict]) -> str:
-    """One line of the table."""
-    clean = [one for one in found if one["model"] == name and not one["noise"]]
-    noisy = [one for one in found if one["model"] == name and one["noise"]]
-    m = np.array([[share(clean, s, seed) for s in SHARES] for seed in SEEDS])  # (seeds, shares)
-    order = np.mean([spearmanr(SHARES, line).statistic for line in m])
-    accuracy = [min(one["accuracy"] for one in clean if one["in_first"] == s) for s in SHARES]
-    ends = [*ends_of(clean, "probability"), *ends_of(clean, "logit"), *ends_of(noisy, "probability")]
-    cells = [f"{min(accuracy[0], accuracy[-1]):.3f}", f"{min(accuracy):.3f}"]
-    cells += [f"{value:.2f}" for value in m.mean(axis=0)]
-    return f"| {' | '.join([name, *cells, f'{order:.2f}', *(f'{end:.3f}' for end in ends)])} |"
+def grades(names: list[str], kept: Kept, seeds: tuple[int, ...]) -> None:
+    """Three rows a model: the one with the bar, logits beside it, and noisy labels."""
+    heads = ["model", "labels", "output", *(f"{share:g}" for share in SHARES), "silent, at most", "Spearman"]
+    print(f"Patches of {PATCH} px, fill {FILL}.\n")
+    print(f"| {' | '.join([*heads, 'accuracy at the ends', 'least accuracy'])} |")
+    print("|---" * (len(heads) + 2) + "|")
+    for name in names:
+        right = kept.measured(name, seeds, SHARES, 0.0)
+        noisy = kept.measured(name, seeds[:1], ENDS, NOISE)
+        row(name, "right", "probability", right)
+        row(name, "right", "logit", right)
+        row(name, f"{NOISE:.0%} wrong", "probability", noisy)
 
 
-def share(found: list[dict], in_first: float, seed: int) -> float:
-    """The first modality's contribution."""
-    return next(o["probability"] for o in found if o["in_first"] == in_first and o["seed"] == seed)
+def row(name: str, labels: str, output: str, rows: pd.DataFrame) -> None:
+    """One line of Markdown."""
+    means = rows.groupby("in_first")[output].mean().reindex(SHARES)
+    cells = ["" if pd.isna(mean) else f"{mean:.3f}" for mean in means]
+    ordered = f"{order(rows, output):.2f}" if len(means.dropna()) > 2 else ""
+    at_ends = rows[rows["in_first"].isin(ENDS)]["accuracy"].min()
+    cells += [f"{silent(rows, output):.3f}", ordered, f"{at_ends:.3f}", f"{rows['accuracy'].min():.3f}"]
+    print(f"| {' | '.join([name, labels, output, *cells])} |", flush=True)
 
 
-def ends_of(found: list[dict], output: str) -> tuple[float, float]:
-    """The largest contribution of the modality without evidence: of the first at 0, of the second at 1."""
-    first = [one[output] for one in found if one["in_first"] == 0]
-    second = [1 - one[output] for one in found if one["in_first"] == 1]
-    return max(first, default=np.nan), max(second, default=np.nan)
-
-
-def main() -> None:
-    """Train what is not there yet and print a row a model."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("models", nargs="*")
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    found = []
-    if given.out and given.out.exists():
-        found = [json.loads(line) for line in given.out.read_text().splitlines()]
-    known = {(o["model"], o["in_first"], o["seed"], o["noise"]) for o in found}
-    print(
-        f"Patches of {PATCH} px, fill {FILL}, output probability; worst of {len(SEEDS)} seeds at the ends.\n"
-    )
-    heads = ["model", "accuracy at the ends", "least accuracy", *(f"m at {s:g}" for s in SHARES), "Spearman"]
-    heads += ["0: first", "1: second", "0: first, logit", "1: second, logit"]
-    heads += ["0: first, 10 % label noise", "1: second, 10 % label noise"]
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-    for name in given.models or [n for n in MODELS if not any(part in n for part in LEFT_OUT)]:
-        wanted = [(name, s, seed, 0.0) for s in SHARES for seed in SEEDS]
-        wanted += [(name, s, 0, NOISE) for s in (0.0, 1.0)]
-        for job in wanted:
-            if job in known:
-                continue
-            found.append(measured(*job))
-            if given.out:
-                with given.out.open("a") as file:
-                    file.write(json.dumps(found[-1]) + "\n")
-        print(row(name, found), flush=True)
+def why(names: list[str]) -> None:
+    """What the silent modality contributes where one thing is done otherwise; the larger of both ends."""
+    print(f"\n| silent, at most | {' | '.join(ASKED)} | trained without augmentation |")
+    print("|---" * (len(ASKED) + 2) + "|")
+    for name in names:
+        kinds, both = MODELS[name][1], []
+        for end in ENDS:
+            model, plain = trained(name, end)[0], trained(name, end, augment=False, shift=0.0)[0]
+            found = [contributed(model, kinds, end, **wish) for wish in ASKED.values()]
+            both.append([abs(end - share) for share in (*found, contributed(plain, kinds, end))])
+        print(
+            f"| {name} | {' | '.join(f'{max(ends):.3f}' for ends in zip(*both, strict=True))} |", flush=True
+        )
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("models", nargs="*", help="these alone (all)")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    given = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    chosen = given.models or list(MODELS)
+    grades(chosen, Kept(given.out), tuple(given.seeds))
+    why([name for name in WHY if name in chosen])

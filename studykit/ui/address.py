@@ -1,0 +1,35 @@
+"""The address of a page says what is looked at, so that a link opens the same model and case."""
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+import panel as pn
+import panel_material_ui as pmui
+
+from studykit.ui.plain import safe
+from studykit.ui.session import Session
+
+
+def follow_address(session: Session, names: Sequence[str]) -> list[pmui.Alert]:
+    """Open what the address names and keep the address true; an alert for what is not there.
+
+    names: of the session's parameters, the model before what depends on it.
+    """
+    location, stale = pn.state.location, []
+    if location is None:  # a notebook cell or a test
+        return stale
+    asked = dict(location.query_params)
+    location.search = ""  # else syncing would set names that are not there
+    for name in names:
+        if asked.get(name) in session.param[name].objects:
+            setattr(session, name, asked[name])
+        elif name in asked:
+            told = f"The address asks for the {name} '{safe(asked[name])}', which is not here."
+            stale.append(pmui.Alert(object=told, severity="info", closeable=True, margin=10))
+    location.sync(session, list(names))
+    return stale
+
+
+def link(page: str, session: Session) -> str:
+    """The address of another page with this model and case; relative, so that a path prefix stays."""
+    return f"{page}?{urlencode({'model': session.model, 'case': session.case})}"

@@ -1,0 +1,28 @@
+"""What is said on a page, so that nothing that a table holds is run or marks up the page."""
+
+import html
+import re
+from collections.abc import Iterable
+
+
+def safe(text: object) -> str:
+    """What a table holds, as a Markdown pane may show it: no HTML, no marks of its own."""
+    return re.sub(r"([\\`*\[\]])", r"\\\1", html.escape(str(text)))
+
+
+def sentence(text: str) -> str:
+    """A sentence of ours, whose `commands` stay marked, about names that are not."""
+    return safe(text).replace(r"\`", "`")
+
+
+def shown(value: object) -> str:
+    """A cell of a record."""
+    if value is None or value != value:
+        return "not known"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names as a sentence has them: a, b and c."""
+    *most, last = map(str, names)
+    return f"{', '.join(most)} and {last}" if most else last
