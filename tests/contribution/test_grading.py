@@ -25,8 +25,8 @@ def one_thread():
 
 
 @lru_cache
-def learned(name, seeds=(0, 1, 2), label_noise=0.0):
-    return graded(name, seeds, label_noise)
+def learned(name):
+    return graded(name, (0, 1, 2))
 
 
 def shown(name, rows, output="probability"):
@@ -54,7 +54,7 @@ def test_logits_are_printed_beside_it_without_a_bar(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_memorised_of_noisy_labels_counts_as_contribution(name):
     """Printed without a bar: the test cases' labels are learned all the same, and the share is no error."""
-    rows, clean = learned(name, (0,), label_noise=0.1), learned(name).query("seed == 0")
+    rows, clean = graded(name, (0,), 0.1, (0.0, 1.0)), learned(name).query("seed == 0")
     assert (rows["accuracy"] >= 0.97).all()
     shown(f"{name}, 10 % label noise", rows)
     assert silent(rows) > silent(clean)
