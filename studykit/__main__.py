@@ -351,7 +351,8 @@ def _contributions(given: argparse.Namespace) -> None:
     from studykit.training import find_runs
 
     parts = dict(_pair(wish, "--parts") for wish in given.parts)
-    fill = given.fill[0] if "=" not in given.fill[0] else dict(_pair(wish, "--fill") for wish in given.fill)
+    one = len(given.fill) == 1 and "=" not in given.fill[0]
+    fill = given.fill[0] if one else dict(_pair(wish, "--fill") for wish in given.fill)
     occluding = Occluding(parts, _number(fill), given.output, sampled=given.sampled)
     runs = find_runs(given.run)
     _contribution_table(runs, occluding, given.workers, given.scheduler)

@@ -136,6 +136,11 @@ def check_choice(what: str, given: object, known: Iterable[object]) -> None:
         raise InputError(unknown(what, given, known))
 
 
+def is_spec(wish: Any) -> bool:
+    """Whether a wish is a spec, {"name": ..., settings}, rather than wishes by name."""
+    return isinstance(wish, Mapping) and isinstance(wish.get("name"), str)
+
+
 def unknown(what: str, given: object, known: Iterable[object]) -> str:
     """The sentence for a name that does not exist: what was asked for, the nearest, or all there are."""
     names = [str(name) for name in known]

@@ -123,24 +123,28 @@ class OfCallable(Answers):
         """InputError where an encoder's features change with a modality that is not its own."""
         before = self._features(given)
         for name in self.encoders:
-            others = {n: x if n == name else x.roll(1) for n, x in given.items()}
-            if not torch.allclose(self._features(others)[name], before[name], equal_nan=True):
-                raise InputError(
-                    f"The encoder of '{name}' sees other modalities, too; leave it out of 'encoders'."
-                )
+            for change in (torch.zeros_like, lambda x: x.roll(1)):
+                others = {n: x if n == name else change(x) for n, x in given.items()}
+                if not torch.allclose(self._features(others)[name], before[name], equal_nan=True):
+                    raise InputError(
+                        f"The encoder of '{name}' sees other modalities, too; leave it out of 'encoders'."
+                    )
         self.checked = True
 
 
 @contextmanager
 def _standing_in(features: Mapping[nn.Module, Tensor]) -> Iterator[None]:
     """Inside, these modules give these tensors, whatever they are asked, and compute nothing."""
+    own = {module: vars(module).get("forward") for module in features}  # a person may have set one
     try:
         for module, values in features.items():
             module.forward = lambda *_, _values=values, **__: _values
         yield
     finally:
-        for module in features:
+        for module, forward in own.items():
             del module.forward
+            if forward is not None:
+                module.forward = forward
 
 
 def _caller(model: Any, names: list[str], in_order: bool) -> Callable[[Mapping[str, Tensor]], Any]:
@@ -197,7 +201,7 @@ def _tensor(said: Any, head: str) -> Tensor:
     elif isinstance(said, tuple | list):
         said = said[0]
     said = torch.as_tensor(said)
-    return said[:, None] if said.ndim == 1 else said.flatten(1)
+    return said.reshape(-1, 1) if said.ndim < 2 else said.flatten(1)
 
 
 def names_of(outputs: int, task: Task | None) -> tuple[str, ...]:
@@ -228,9 +232,14 @@ def modality_of(name: str, values: Tensor) -> Modality:
     )
 
 
+def is_ours(model: Any) -> bool:
+    """Whether it is one of studykit's models, which part themselves into `encode` and `fuse`."""
+    return all(hasattr(model, name) for name in ("encode", "fuse", "heads", "schema", "modalities"))
+
+
 def task_of(model: Any, head: str) -> Task | None:
     """The task that a head of one of our models answers; None for other models."""
-    heads: Sequence = getattr(model, "heads", ())
+    heads: Sequence = model.heads if is_ours(model) else ()
     for found in heads:
         if head in ("", found.name):
             return found.task

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from studykit.case import Modality
-from studykit.catalog import InputError, check_choice
+from studykit.catalog import InputError, check_choice, is_spec
 from studykit.contribution import fill as fills
 from studykit.contribution import parts as cuts
 from studykit.contribution.answers import (
@@ -23,6 +23,7 @@ from studykit.contribution.answers import (
     OfCallable,
     OfFusionModel,
     State,
+    is_ours,
     modality_of,
     names_of,
     reader,
@@ -34,6 +35,7 @@ from studykit.contribution.window import Window, occluded
 BLOCK = 64  # cases encoded at a time
 WORK = 2**21  # numbers of one modality in a batch on the processor: larger batches fall out of its cache
 ON_GPU = 8  # times as many on a GPU
+UNSTEADY = 1e-3  # of the largest number, how far an answer may be from the same one asked again
 CLOSE = 1e-5  # of the largest number, how far an answer from a window may be from the whole picture's
 
 
@@ -65,7 +67,7 @@ class Asking:
         self.in_order = not isinstance(inputs, Mapping)
         if self.in_order:
             inputs = dict(zip(_names(model, len(inputs)), inputs, strict=True))
-        self.head = head or next((found.name for found in getattr(model, "heads", ())), "")
+        self.head = head or (model.heads[0].name if is_ours(model) else "")
         self.task = task_of(model, self.head)
         self.modalities = _modalities(model, inputs, modalities or {})
         self.inputs = {name: torch.as_tensor(inputs[name]).cpu() for name in self.modalities}
@@ -73,6 +75,7 @@ class Asking:
         weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
         self.device = torch.device("cpu") if weights is None else weights.device
         self.dtype = None if weights is None else weights.dtype
+        self.inputs = {n: self._fitting(n, x) for n, x in self.inputs.items()}
         self.ids = [str(k) for k in range(self.count)] if ids is None else [str(case) for case in ids]
         self.groups = self.ids if groups is None else [str(group) for group in groups]
         for what, given in {"ids": self.ids, "groups": self.groups}.items():
@@ -89,7 +92,7 @@ class Asking:
         self.windowed = self._windowed() if fold else frozenset()
 
     def _cut(self, parts: Mapping[str, Any], fill: Any, reference: Mapping[str, Tensor]) -> None:
-        by_name = isinstance(fill, Mapping) and "name" not in fill
+        by_name = isinstance(fill, Mapping) and not is_spec(fill)
         for what, given in {"parts": parts, "reference": reference, "fill": fill if by_name else {}}.items():
             for name in given:
                 check_choice(f"modality (in '{what}')", name, self.modalities)
@@ -119,7 +122,7 @@ class Asking:
         return found[:, 1:].numpy()
 
     def _answers(self, encoders: Mapping[str, nn.Module], fold: bool) -> Answers:
-        ours = all(hasattr(self.model, name) for name in ("encode", "fuse", "heads"))
+        ours = is_ours(self.model)
 
         def made(module: Any, inside: Mapping[str, nn.Module]) -> Answers:
             if ours:
@@ -133,8 +136,33 @@ class Asking:
         model = self.model
         if fold and isinstance(model, nn.Module):
             with exactly():
+                self._check_steady(made(model, {}))
                 model, encoders = folded(model, encoders, ask)
         return made(model, encoders)
+
+    def _check_steady(self, answers: Answers) -> None:
+        """InputError where an answer changes when it is asked again, or with the other cases of a batch."""
+        both, one = (torch.arange(min(count, self.count)) for count in (2, 1))
+        said = [self.read(answers.fuse(self._encoded(answers, at))) for at in (both, one)]
+        if [getattr(found, "ndim", 0) for found in said] != [2, 2] or len(said[1]) != 1:
+            return  # told where answers are counted
+        said = [torch.as_tensor(found) for found in said]
+        if not all(found.isfinite().all() for found in said):
+            return
+        together, alone = said[0][:1], said[1]
+        if not torch.allclose(together, alone, rtol=UNSTEADY, atol=UNSTEADY * float(alone.abs().max())):
+            raise InputError(
+                "The model answers the same case differently when it is asked again or beside another one "
+                "(dropout, or statistics of the batch); make it answer each case alike."
+            )
+
+    def _fitting(self, name: str, x: Tensor) -> Tensor:
+        """The values in the model's precision; InputError for a picture of whole numbers."""
+        if not x.is_floating_point():
+            if self.modalities[name].kind in ("image", "volume"):
+                raise InputError(f"'{name}' holds whole numbers; give fractions, as {name}.float() / 255.")
+            return x
+        return x if self.dtype is None or not self.dtype.is_floating_point else x.to(self.dtype)
 
     def _windowed(self) -> frozenset[str]:
         """The pictures and volumes of which windows can stand for the whole: tried on two parts of a case."""
@@ -258,13 +286,12 @@ def _modalities(
     """What each input is, in the model's order."""
     for name in given:
         check_choice("modality", name, inputs)
-    schema = getattr(model, "schema", None)
-    if schema is None:
+    if not is_ours(model):
         wrong = next((name for name, x in inputs.items() if not isinstance(x, Tensor | np.ndarray)), None)
         if wrong is not None:
             raise InputError(f"'{wrong}' is {type(inputs[wrong]).__name__}; give a tensor with a row a case.")
         return {name: given.get(name) or modality_of(name, torch.as_tensor(x)) for name, x in inputs.items()}
-    used = list(getattr(model, "modalities", [m.name for m in schema.modalities]))
+    schema, used = model.schema, list(model.modalities)
     for name in inputs:
         if name not in used:
             raise InputError(
@@ -305,7 +332,6 @@ def _check_model(model: Any) -> None:
 
 def _names(model: Any, count: int) -> list[str]:
     """Names for inputs that came in order."""
-    schema = getattr(model, "schema", None)
-    if schema is not None and len(model.modalities) == count:
+    if is_ours(model) and len(model.modalities) == count:
         return list(model.modalities)
     return [f"input {k + 1}" for k in range(count)]

@@ -279,17 +279,16 @@ class Contribution:
 
 
 def joined(found: Sequence[Contribution]) -> Contribution:
-    """Several cases' contributions, made alike, as one; texts of unequal length get parts that are not
-    there.
+    """Several cases' contributions, made alike, as one; a part that some have not (a word behind a text's
+    end) is one that is not there.
     """
     first = found[0]
     differences, same, parts = {}, {}, {}
     for name in first.modalities:
-        longest = max((one.parts[name] for one in found), key=len)
-        parts[name] = longest
-        padded = [_padded(one.differences[name], one.same[name], len(longest)) for one in found]
-        differences[name] = np.concatenate([d for d, _ in padded])
-        same[name] = np.concatenate([s for _, s in padded])
+        parts[name] = tuple(dict.fromkeys(part for one in found for part in one.parts[name]))
+        placed = [_placed(one, name, parts[name]) for one in found]
+        differences[name] = np.concatenate([d for d, _ in placed])
+        same[name] = np.concatenate([s for _, s in placed])
     return Contribution(
         [case for one in found for case in one.ids],
         [group for one in found for group in one.groups],
@@ -312,9 +311,13 @@ def painted(cut: Cut, values: np.ndarray) -> np.ndarray:
     return np.where(ids < 0, 0.0, found)
 
 
-def _padded(d: np.ndarray, same: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    more = count - d.shape[1]
-    return np.pad(d, ((0, 0), (0, more), (0, 0))), np.pad(same, ((0, 0), (0, more)), constant_values=True)
+def _placed(one: Contribution, name: str, parts: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """One modality's differences and what is the same, with its parts at the places of `parts`."""
+    at = [parts.index(part) for part in one.parts[name]]
+    d = np.zeros((len(one.ids), len(parts), len(one.outputs)))
+    same = np.ones((len(one.ids), len(parts)), dtype=bool)
+    d[:, at], same[:, at] = one.differences[name], one.same[name]
+    return d, same
 
 
 def _shares(sizes: np.ndarray, weights: np.ndarray, aggregation: str) -> np.ndarray:

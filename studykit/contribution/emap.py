@@ -29,7 +29,7 @@ from studykit.contribution.few_cases import FewCases, check_least
 from studykit.contribution.missing import chosen
 from studykit.contribution.neighbour import Neighbour
 from studykit.contribution.occlusion import STILL
-from studykit.contribution.question import Question, two_sided
+from studykit.contribution.question import Question
 from studykit.scores import SCORES
 
 
@@ -132,8 +132,7 @@ def _on_logits(question: Question) -> Question:
 def _scored(few: FewCases, name: str, logits: np.ndarray) -> np.ndarray:
     """A score of logits (n, K) of these cases, and then its bootstrap draws, (1 + R,)."""
     question, known = few.question, few.question.known[few.at]
-    said = reader("probability", question.task, "")(torch.from_numpy(np.ascontiguousarray(logits)))
-    p = two_sided(said.numpy(), question.task)[known]
+    p = question.probabilities(torch.from_numpy(np.ascontiguousarray(logits)))[known]
     truth = question.targets.numpy()[few.at][known]
     if question.task.kind != "regression":
         truth = truth.astype(int)

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from studykit.case import Modality
-from studykit.catalog import InputError, Named, build, spec
+from studykit.catalog import InputError, Named, build, is_spec, spec
 
 UNKNOWN = 1.0  # the number of a word that the vocabulary lacks
 
@@ -186,6 +186,6 @@ def told(fill: Fill | Tensor) -> Any:
 
 def usual(wish: Any, name: str) -> Any:
     """The wish for the modality `name`, where some are given by modality; the others get "absent"."""
-    if isinstance(wish, Mapping) and "name" not in wish:
+    if isinstance(wish, Mapping) and not is_spec(wish):
         return wish.get(name, "absent")
     return wish

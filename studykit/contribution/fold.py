@@ -26,17 +26,17 @@ def folded(
     """
     if not any(isinstance(m, CONVOLUTIONS) for m in model.modules()):
         return model, encoders
+    wanted = ask(model, encoders)
     try:
         copied, inside = copy.deepcopy((model, dict(encoders)))
-    except Exception:  # noqa: BLE001  (whatever a person's model cannot be copied for)
+        for convolution, norm in _pairs(copied, lambda: ask(copied, inside)):
+            _fold(convolution, norm)
+        for weight in copied.parameters():
+            if weight.ndim == 4:  # a volume's weights have five axes and stay as they are
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        found = ask(copied, inside)
+    except Exception:  # noqa: BLE001  (whatever a person's model cannot be copied for, or a copy cannot do)
         return model, encoders
-    wanted = ask(model, encoders)
-    for convolution, norm in _pairs(copied, lambda: ask(copied, inside)):
-        _fold(convolution, norm)
-    for weight in copied.parameters():
-        if weight.ndim == 4:  # a volume's weights have five axes and stay as they are
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    found = ask(copied, inside)
     limit = CLOSE if wanted.dtype == torch.float32 else 1e-10
     if not torch.allclose(found, wanted, rtol=limit, atol=limit * float(wanted.abs().max())):
         return model, encoders

@@ -64,7 +64,8 @@ def modality_contribution(
         is used again.
     sampled: ask only so many parts of each case and modality, drawn at random; 0 asks all. until: draw so
         many again and again until every share's sampling interval is narrower than this.
-    size: rows passed through at once; 0 chooses by the machine. fold: see `fold.py`.
+    size: rows passed through at once; 0 chooses by the machine. fold: see `fold.py` and
+        `window.py`; False asks the model as it stands, and not whether it answers a case always alike.
     Raises InputError for masks that do not fit, modalities that the model does not take, a model in training
     mode or of half precision, and answers that are no numbers.
     """
@@ -77,8 +78,10 @@ def modality_contribution(
             raise InputError(f"'{what}' is a whole number from 0 on, not {given!r}.")
     if not until >= 0:
         raise InputError(f"'until' is the width of an interval, 0 or more, not {until!r}.")
-    if until and not sampled:
-        raise InputError("'until' says when to stop sampling; give 'sampled', too, the parts of each round.")
+    if until and sampled < 2:
+        raise InputError(
+            "'until' says when to stop sampling; give 'sampled', too, the parts of each round, 2 or more."
+        )
     if isinstance(inputs, Tensor | np.ndarray | str) or not isinstance(inputs, Iterable):
         raise InputError(
             "The inputs are {modality: tensor}, a list of tensors, or batches of either; "

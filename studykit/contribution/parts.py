@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from studykit.case import Modality
-from studykit.catalog import InputError, Named, build, check_choice, spec
+from studykit.catalog import InputError, Named, build, check_choice, is_spec, spec
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def cut(wish: Any, values: Tensor, modality: Modality) -> Cut:
         )
     if wish is None:
         return USUAL[modality.kind].cut(values, modality)
-    if isinstance(wish, Mapping) and "name" not in wish:
+    if isinstance(wish, Mapping) and not is_spec(wish):
         if modality.kind == "table":
             wish = Columns(dict(wish))
         else:
@@ -190,7 +190,7 @@ def told(wish: Any, modality: Modality) -> Any:
         return spec(USUAL[modality.kind])
     if isinstance(wish, int) and not isinstance(wish, bool):
         return spec(Patches(wish))
-    if isinstance(wish, Parts | str) or (isinstance(wish, Mapping) and "name" in wish):
+    if isinstance(wish, Parts | str) or is_spec(wish):
         return spec(wish if isinstance(wish, Parts) else build(Parts, wish))
     if isinstance(wish, Mapping) and modality.kind == "table":
         return spec(Columns({name: _listed(columns) for name, columns in wish.items()}))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from studykit.case import Modality, Task
-from studykit.catalog import InputError
+from studykit.catalog import InputError, check_choice
 from studykit.contribution.answers import State, reader
 from studykit.contribution.asking import Asking, exactly, taken
 from studykit.contribution.contribution import Contribution
@@ -24,7 +24,9 @@ class Question:
     """Arguments as `modality_contribution` takes them (`settings`), and the truth where it is known.
 
     targets: (N,) class indices, (N, labels) of 0 and 1, or (N,) values; NaN where not labelled. task: what is
-        to be answered; a model of ours knows it. resamples, seed: of the bootstrap over patients.
+        to be answered; a model of ours knows it. gives: what another model's numbers are, "logit" or
+        "probability" (of several classes, or of two, one number each). resamples, seed: of the bootstrap over
+        patients.
     Raises InputError as `modality_contribution` does.
     """
 
@@ -35,6 +37,7 @@ class Question:
         *,
         targets: Tensor | None = None,
         task: Task | None = None,
+        gives: str = "logit",
         resamples: int = 1000,
         level: float = 0.95,
         seed: int = 0,
@@ -44,13 +47,17 @@ class Question:
         self.asking = Asking(model, inputs, **settings)
         self.task = task or self.asking.task
         self.targets = None if targets is None else torch.as_tensor(targets).cpu()
+        if self.targets is not None and self.targets.ndim == 2 and self.targets.shape[1] == 1:
+            several = self.task is not None and self.task.kind == "multilabel"
+            self.targets = self.targets if several else self.targets[:, 0]
         if self.targets is not None and len(self.targets) != self.asking.count:
             raise InputError(
                 f"'targets' names {len(self.targets)} cases and the inputs hold {self.asking.count}."
             )
         self.level, self.seed = level, seed
         self.weights = draws(self.asking.groups, resamples, seed)  # (R, N)
-        self._probability = None if self.task is None else reader("probability", self.task, self.asking.head)
+        check_choice("kind of answer (in 'gives')", gives, ("logit", "probability"))
+        self.gives, self._numbers = gives, reader("logit", self.task, self.asking.head)
         self._remembered: dict[Any, tuple[np.ndarray, np.ndarray | None]] = {}
 
     @property
@@ -139,9 +146,17 @@ class Question:
     def _read(self, state: State) -> tuple[np.ndarray, np.ndarray | None]:
         said = self.asking.answers.fuse(state)
         output = self.asking.read(said).double().cpu().numpy()
-        if self._probability is None:
-            return output, None
-        return output, two_sided(self._probability(said).double().cpu().numpy(), self.task)
+        return output, None if self.task is None else self.probabilities(self._numbers(said))
+
+    def probabilities(self, numbers: Tensor) -> np.ndarray:
+        """What the model gives (n, K) as probabilities (n, classes), or values (n, 1), of the task."""
+        if self.gives == "probability":
+            p = numbers
+        elif self.task.kind == "binary" and numbers.shape[1] == 2:
+            p = numbers.softmax(dim=1)
+        else:
+            p = reader("probability", self.task, "")(numbers)
+        return two_sided(p.double().cpu().numpy(), self.task)
 
     @cached_property
     def known(self) -> np.ndarray:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import torch
 
-from studykit.catalog import InputError, build, check_choice, unknown
+from studykit.catalog import InputError, build, check_choice, is_spec, unknown
 from studykit.contribution import (
     Contribution,
     Fill,
@@ -57,7 +57,7 @@ class Occluding:
     def __post_init__(self):
         check_choice("output", self.output, ("probability", "logit"))
         for wish in self.parts.values():
-            if isinstance(wish, str) or (isinstance(wish, Mapping) and "name" in wish):
+            if isinstance(wish, str) or is_spec(wish):
                 build(Parts, wish)
         for wish in self.fills():
             if not isinstance(wish, int | float):
@@ -65,14 +65,14 @@ class Occluding:
 
     def fills(self) -> list[Any]:
         """The fills that are wished for."""
-        by_modality = isinstance(self.fill, Mapping) and "name" not in self.fill
+        by_modality = isinstance(self.fill, Mapping) and not is_spec(self.fill)
         return list(self.fill.values()) if by_modality else [self.fill]
 
     def check_names(self, known: Iterable[str]) -> None:
         """InputError where parts or a fill are given for a modality that is none of these."""
         known = set(known)
         for wish in (self.parts, self.fill if isinstance(self.fill, Mapping) else {}):
-            for name in wish if "name" not in wish else ():
+            for name in wish if not is_spec(wish) else ():
                 if name not in known:
                     raise InputError(unknown("modality here", name, sorted(known)))
 
@@ -81,7 +81,7 @@ class Occluding:
         names = list(names)
         settings = asdict(self)
         settings["parts"] = {name: wish for name, wish in self.parts.items() if name in names}
-        if isinstance(self.fill, Mapping) and "name" not in self.fill:
+        if isinstance(self.fill, Mapping) and not is_spec(self.fill):
             settings["fill"] = {name: wish for name, wish in self.fill.items() if name in names}
         return settings
 
@@ -101,19 +101,20 @@ def contributions(
     occluding = occluding or Occluding()
     runs = [runs] if isinstance(runs, Run) else list(runs)
     occluding.check_names(m.name for run in runs for m in run.schema.modalities)
-    jobs = []
-    for run in runs:
+    portions, weights = {}, {}
+    for run in dict.fromkeys(runs):
         if not is_current(run, occluding):
             run.check_data()
-            jobs += _portions(run)
+            portions[run], weights[run] = _portions(run), weights_digest(run)
+    jobs = [job for ours in portions.values() for job in ours]
     work = partial(_portion, occluding=occluding)
     results = sweep(work, jobs, workers=workers, scheduler=scheduler, watch=watch)
     for run in runs:
-        if is_current(run, occluding):
+        if run not in portions:
             yield run, read(run)
             continue
-        made = joined([next(results) for _ in _portions(run)])
-        _write(run, made, occluding)
+        made = joined([next(results) for _ in portions.pop(run)])
+        _write(run, made, occluding, weights[run])
         yield run, made
 
 
@@ -134,20 +135,18 @@ def neighbours(
     names: of measures (all by default).
     """
     occluding = occluding or Occluding()
-    chosen = list(names) or list(Neighbour.catalogue)
-    about = {
-        "measures": chosen,
-        "settings": _settings(run, occluding),
-        "cases": cases,
-        "weights": weights_digest(run),
-    }
-    if (stored := _stored_neighbours(run)) and stored[0] == json.loads(json.dumps(about)):
-        return stored[1]
-    run.check_data()
-    ids = list(np.random.default_rng(occluding.seed).permutation(run.test_ids)[:cases])
-    table = beside(question(run, ids, occluding), chosen, watch)
-    write_whole(run.folder / BESIDE, f"# {json.dumps(about)}\n{table.to_csv(index=False)}")
-    return table
+    chosen = [build(Neighbour, name) for name in names or Neighbour.catalogue]
+    about = {"settings": _settings(run, occluding), "cases": cases, "weights": weights_digest(run)}
+    stored = _stored_neighbours(run)
+    known = stored[1] if stored and stored[0] == json.loads(json.dumps(about)) else None
+    new = [one for one in chosen if known is None or one.title not in set(known["measure"])]
+    if new:
+        run.check_data()
+        ids = list(np.random.default_rng(occluding.seed).permutation(run.test_ids)[:cases])
+        made = beside(question(run, ids, occluding), new, watch)
+        known = made if known is None else pd.concat([known, made], ignore_index=True)
+        write_whole(run.folder / BESIDE, f"# {json.dumps(about)}\n{known.to_csv(index=False)}")
+    return known[known["measure"].isin([one.title for one in chosen])].reset_index(drop=True)
 
 
 def question(run: Run, ids: Sequence[str], occluding: Occluding | None = None, **settings: Any) -> Question:
@@ -229,10 +228,10 @@ def _stored(run: Run) -> dict[str, Any] | None:
         return None  # damaged, or not ours: made anew
 
 
-def _write(run: Run, made: Contribution, occluding: Occluding) -> None:
+def _write(run: Run, made: Contribution, occluding: Occluding, weights: str) -> None:
     about = {
         "about": made.about, "forwards": made.forwards, "encodings": made.encodings, "ids": run.test_ids,
-        "settings": _settings(run, occluding), "weights": weights_digest(run),
+        "settings": _settings(run, occluding), "weights": weights,
     }  # fmt: skip
     table = pa.Table.from_pandas(made.to_frame(), preserve_index=False)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), "studykit": json.dumps(about)})

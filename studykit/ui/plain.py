@@ -6,13 +6,18 @@ from collections.abc import Iterable
 
 
 def safe(text: object) -> str:
-    """What a table holds, as a Markdown pane may show it: no HTML, no marks of its own."""
-    return re.sub(r"([\\`*\[\]])", r"\\\1", html.escape(str(text)))
+    """What a table holds, as a Markdown pane may show it: in one line, no HTML, no marks of its own."""
+    return _escaped(" ".join(str(text).split()))
 
 
 def sentence(text: str) -> str:
     """A sentence of ours, whose `commands` stay marked, about names that are not."""
-    return safe(text).replace(r"\`", "`")
+    parts = text.split("`")  # every second one is a command, which Markdown shows as it is
+    return "`".join(part if at % 2 else _escaped(part) for at, part in enumerate(parts))
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_~#\[\]])", r"\\\1", html.escape(text))
 
 
 def shown(value: object) -> str:

@@ -197,7 +197,7 @@ def test_encoders_spare_work_and_change_nothing(known, fold):
     encoders = {name: {"image": model.cnn, "record": model.mlp}[name] for name in known}
     same(modality_contribution(model, INPUTS, {"image": 4}, encoders=encoders, fold=fold), wanted)
     if not fold:  # each case and part once; and two cases to see that it depends on nothing else
-        looked = 2 * (1 + len(known))
+        looked = 2 * (1 + 2 * len(known))
         for name, parts in {"image": 4, "record": 3}.items():
             assert rows[name] == looked + (5 + 5 * parts if name in known else 5 + 40)
     assert all("forward" not in vars(module) for module in model.modules())

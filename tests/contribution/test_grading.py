@@ -12,7 +12,7 @@ import torch
 
 from tests.contribution.grading import BAR, graded, order, silent
 
-NAMES = ["concat, hidden layer", "gmu", "mmtm"]
+NAMES = ["late", "concat, hidden layer", "gmu"]
 
 
 @pytest.fixture(autouse=True)

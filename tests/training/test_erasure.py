@@ -20,6 +20,7 @@ IMAGE, VOLUME = {"name": "residual", "widths": [8, 16, 32]}, {"name": "residual"
 MODEL = {"name": "concat", "image": IMAGE, "volume": VOLUME, "hidden": 16, "dropout": 0.2}
 BLOBS = {"name": "redundant_pair", "count": 500}
 PHANTOMS = {  # name: (settings, epochs)
+    "either_pair": ({"count": 800}, 6),
     "breast_phantom": ({"count": 1000, "size": 48}, 12),
     "chest_phantom": ({"count": 700, "size": 32, "depth": 8}, 10),
     "leg_phantom": ({"count": 700, "size": 32}, 7),
