@@ -57,27 +57,22 @@ class Kept:
 
 
 def grades(names: list[str], kept: Kept, seeds: tuple[int, ...]) -> None:
-    """Three rows a model: the one with the bar, logits beside it, and noisy labels."""
-    heads = ["model", "labels", "output", *(f"{share:g}" for share in SHARES), "silent, at most", "Spearman"]
-    print(f"Patches of {PATCH} px, fill {FILL}.\n")
-    print(f"| {' | '.join([*heads, 'accuracy at the ends', 'least accuracy'])} |")
-    print("|---" * (len(heads) + 2) + "|")
+    """One row a model: the shares by probability, and what the silent modality has, also in other ways."""
+    heads = ["model", "seeds", *(f"{share:g}" for share in SHARES), "Spearman", "silent, at most", "by logit"]
+    heads += [f"{NOISE:.0%} wrong labels", "accuracy at the ends", "least accuracy"]
+    print(f"Patches of {PATCH} px, fill {FILL}.\n\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     for name in names:
         right = kept.measured(name, seeds, SHARES, 0.0)
         noisy = kept.measured(name, seeds[:1], ENDS, NOISE)
-        row(name, "right", "probability", right)
-        row(name, "right", "logit", right)
-        row(name, f"{NOISE:.0%} wrong", "probability", noisy)
-
-
-def row(name: str, labels: str, output: str, rows: pd.DataFrame) -> None:
-    """One line of Markdown."""
-    means = rows.groupby("in_first")[output].mean().reindex(SHARES)
-    cells = ["" if pd.isna(mean) else f"{mean:.3f}" for mean in means]
-    ordered = f"{order(rows, output):.2f}" if len(means.dropna()) > 2 else ""
-    at_ends = rows[rows["in_first"].isin(ENDS)]["accuracy"].min()
-    cells += [f"{silent(rows, output):.3f}", ordered, f"{at_ends:.3f}", f"{rows['accuracy'].min():.3f}"]
-    print(f"| {' | '.join([name, labels, output, *cells])} |", flush=True)
+        at_ends = right[right["in_first"].isin(ENDS)]["accuracy"].min()
+        cells = [
+            name,
+            str(len(seeds)),
+            *(f"{m:.3f}" for m in right.groupby("in_first")["probability"].mean()),
+        ]
+        cells += [f"{order(right):.2f}", *(f"{silent(right, o):.3f}" for o in ("probability", "logit"))]
+        cells += [f"{silent(noisy):.3f}", f"{at_ends:.3f}", f"{right['accuracy'].min():.3f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def why(names: list[str]) -> None:

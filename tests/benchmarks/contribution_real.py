@@ -129,14 +129,23 @@ def columns_by(run: Run, apart: bool) -> dict[str, list[int]]:
     return found
 
 
+def with_interval(values: np.ndarray) -> str:
+    """The first value, and the interval of the others, drawn by patient."""
+    low, high = np.nanpercentile(values[1:], [2.5, 97.5])
+    return in_words(pd.Series({"estimate": values[0], "low": low, "high": high}))
+
+
+def weights_of(groups: list[str]) -> np.ndarray:
+    """How often each case counts, (1 + R, N): once, then in each draw of patients."""
+    return np.concatenate([np.ones((1, len(groups))), draws(groups, 2000, 0)])
+
+
 def part_of_record(found: Contribution, names: tuple[str, ...]) -> str:
-    """The share of some of the record's parts in all of its parts, with its interval."""
+    """The share of some of the record's parts in all of its parts."""
     sizes = np.abs(found.differences["record"]).sum(axis=2)  # (N, h)
     chosen = sizes[:, [name in names for name in found.parts["record"]]].sum(axis=1)
-    weights = np.concatenate([np.ones((1, len(sizes))), draws(found.groups, 2000, 0)])
-    ratios = (weights @ chosen) / (weights @ sizes.sum(axis=1))
-    low, high = np.percentile(ratios[1:], [2.5, 97.5])
-    return in_words(pd.Series({"estimate": ratios[0], "low": low, "high": high}))
+    weights = weights_of(found.groups)
+    return with_interval((weights @ chosen) / (weights @ sizes.sum(axis=1)))
 
 
 def auroc_of(run: Run, ids: list[str]) -> str:
@@ -144,7 +153,7 @@ def auroc_of(run: Run, ids: list[str]) -> str:
     table = run.predictions.set_index("id").loc[ids]
     p = table[["cancer.other", "cancer.cancer"]].to_numpy()
     truth = (table["cancer"] == "cancer").to_numpy().astype(int)
-    return f"{auroc(truth, p, np.ones((1, len(ids))))[0]:.2f}"
+    return with_interval(auroc(truth, p, weights_of(table["group"].tolist())))
 
 
 def shortcut(out: Path) -> None:

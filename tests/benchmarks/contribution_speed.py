@@ -185,12 +185,12 @@ def speed(model, inputs):
         seconds = statistics.median(taken[row])
         ratio = statistics.median([a / b for a, b in zip(taken[its_loop], taken[row], strict=True)])
         found[row] = seconds, ratio, off[row]
-        print(f"| {row} | {cases} | {seconds:.3f} | {ratio:.2f} | {off[row]:.0e} |")
+        print(f"| {row} | {cases} | {seconds:.3f} | {ratio:.2f} | {off[row]:.1e} |")
     return found
 
 
 def coverage(model, inputs):
-    """Print how often the sampling interval holds the exact share; the worst distance from 95 %."""
+    """Print how often the sampling interval holds the exact share; the least and the most often."""
     exact = modality_contribution(model, inputs, PARTS).differences
     image, record = (np.abs(d).sum(axis=2) for d in exact.values())
     top = np.sort(image, axis=1)[:, ::-1]
@@ -205,7 +205,7 @@ def coverage(model, inputs):
     for name, sizes in rows.items():
         found.append(held(*sizes))
         print(f"| {name} | {len(sizes[0])} | {100 * found[-1]:.1f} % |", flush=True)
-    return max(abs(one - 0.95) for one in found)
+    return min(found), max(found)
 
 
 class Convolutions(TorchDispatchMode):
@@ -272,9 +272,8 @@ def main():
     model, inputs = made()
     found = speed(model, inputs)
     floor(model, inputs, found)
-    missed = coverage(model, inputs)
-    print(f"\nFurthest from 95 %: {100 * missed:.1f}.")
-    broken = int(missed > 0.03)
+    least, most = coverage(model, inputs)
+    broken = int(least < 0.92) + int(most > 0.98)
     print("\n| promise | times as fast | at least |\n|---|---|---|")
     for row, (least, most) in PROMISES.items():
         _, ratio, off = found[row]
