@@ -1,5 +1,6 @@
 """Cases: what did the models see and say in this case?"""
 
+import html
 from pathlib import Path
 
 import panel as pn
@@ -7,7 +8,6 @@ import panel_material_ui as pmui
 
 from studykit.catalog import InputError
 from studykit.ui import CaseTable, CaseView, Session, follow_address, frame
-from studykit.ui.plain import sentence
 
 
 def page(runs: Path) -> pn.viewable.Viewable:
@@ -15,7 +15,9 @@ def page(runs: Path) -> pn.viewable.Viewable:
     try:
         session = Session(runs)
     except InputError as why:
-        return pmui.Page(title="studykit", main=[pmui.Alert(object=sentence(str(why)), severity="warning")])
+        return pmui.Page(
+            title="studykit", main=[pmui.Alert(object=html.escape(str(why)), severity="warning")]
+        )
     stale = follow_address(session, ["model", "method", "case"])
     model = pmui.Select.from_param(session.param.model, label="Model", size="small", margin=(5, 10))
     return frame("Cases", session, [*stale, CaseView(session)], [model, CaseTable(session)])

@@ -1,5 +1,6 @@
 """Contributions: what does each model look at?"""
 
+import html
 from pathlib import Path
 
 import panel as pn
@@ -7,7 +8,6 @@ import panel_material_ui as pmui
 
 from studykit.catalog import InputError
 from studykit.ui import ContributionView, Session, follow_address, frame
-from studykit.ui.plain import sentence
 
 
 def page(runs: Path) -> pn.viewable.Viewable:
@@ -15,6 +15,8 @@ def page(runs: Path) -> pn.viewable.Viewable:
     try:
         session = Session(runs)
     except InputError as why:
-        return pmui.Page(title="studykit", main=[pmui.Alert(object=sentence(str(why)), severity="warning")])
+        return pmui.Page(
+            title="studykit", main=[pmui.Alert(object=html.escape(str(why)), severity="warning")]
+        )
     stale = follow_address(session, ["model", "case"])
     return frame("Contributions", session, [*stale, ContributionView(session)])

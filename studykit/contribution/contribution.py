@@ -279,19 +279,25 @@ class Contribution:
 
 
 def joined(found: Sequence[Contribution]) -> Contribution:
-    """Several cases' contributions, made alike, as one; a part that some have not (a word behind a text's
-    end) is one that is not there.
+    """Several cases' contributions, made alike, as one.
+
+    A part that some have not (a word behind a text's end) is one that is not there. A case that several hold
+    (a case without a label is looked at in every fold) counts once, as the first of them tells.
     """
-    first = found[0]
+    first, ids, keep = found[0], [], []
+    for one in found:
+        known = set(ids)
+        keep.append([at for at, case in enumerate(one.ids) if case not in known])
+        ids += [one.ids[at] for at in keep[-1]]
     differences, same, parts = {}, {}, {}
     for name in first.modalities:
         parts[name] = tuple(dict.fromkeys(part for one in found for part in one.parts[name]))
         placed = [_placed(one, name, parts[name]) for one in found]
-        differences[name] = np.concatenate([d for d, _ in placed])
-        same[name] = np.concatenate([s for _, s in placed])
+        differences[name] = np.concatenate([d[at] for (d, _), at in zip(placed, keep, strict=True)])
+        same[name] = np.concatenate([s[at] for (_, s), at in zip(placed, keep, strict=True)])
     return Contribution(
-        [case for one in found for case in one.ids],
-        [group for one in found for group in one.groups],
+        ids,
+        [one.groups[k] for one, at in zip(found, keep, strict=True) for k in at],
         first.outputs,
         differences,
         same,

@@ -1,12 +1,12 @@
 """The address of a page says what is looked at, so that a link opens the same model and case."""
 
+import html
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
 import panel as pn
 import panel_material_ui as pmui
 
-from studykit.ui.plain import safe
 from studykit.ui.session import Session
 
 
@@ -24,7 +24,7 @@ def follow_address(session: Session, names: Sequence[str]) -> list[pmui.Alert]:
         if asked.get(name) in session.param[name].objects:
             setattr(session, name, asked[name])
         elif name in asked:
-            told = f"The address asks for the {name} '{safe(asked[name])}', which is not here."
+            told = f"The address asks for the {name} '{html.escape(asked[name])}', which is not here."
             stale.append(pmui.Alert(object=told, severity="info", closeable=True, margin=10))
     location.sync(session, list(names))
     return stale

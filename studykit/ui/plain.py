@@ -17,7 +17,7 @@ def sentence(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_~#\[\]])", r"\\\1", html.escape(text))
+    return re.sub(r"([\\`*_~#\[\]])", r"\\\1", html.escape(text, quote=False))
 
 
 def shown(value: object) -> str:

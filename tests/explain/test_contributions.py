@@ -103,6 +103,8 @@ def test_here_in_a_pool_and_on_dask_with_a_worker_killed_the_numbers_are_the_sam
 ):
     """The portions are small, so that there are many; a worker is killed when the first has come back."""
     monkeypatch.setattr(kept, "TOGETHER", 3)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the workers: two threads add up in another order
     chosen = Occluding(parts={"image": 16})
     folders = {}
     for way in ("here", "pool", "dask"):
@@ -113,6 +115,7 @@ def test_here_in_a_pool_and_on_dask_with_a_worker_killed_the_numbers_are_the_sam
         for run in folders[way]:
             (run.folder / kept.FILE).unlink(missing_ok=True)
     here = [found for _, found in contributions(folders["here"], chosen)]
+    torch.set_num_threads(before)
     pool = [found for _, found in contributions(folders["pool"], chosen, workers=2)]
     with cluster(workers=2) as (address, processes):
 
