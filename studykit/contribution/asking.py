@@ -96,7 +96,7 @@ class Asking:
         for what, given in {"parts": parts, "reference": reference, "fill": fill if by_name else {}}.items():
             for name in given:
                 check_choice(f"modality (in '{what}')", name, self.modalities)
-        self.fills, self.cuts, self.filled, self.told = {}, {}, {}, {"parts": {}, "fill": {}}
+        self.cuts, self.filled, self.told = {}, {}, {"parts": {}, "fill": {}}
         for name, modality in self.modalities.items():
             x, wish = self.inputs[name], parts.get(name)
             self.cuts[name] = cuts.cut(wish, x, modality)

@@ -89,12 +89,12 @@ class Contribution:
     def per_class(self) -> pd.DataFrame:
         """Modalities x outputs: each output's own shares (ratio of means); NaN where nothing moved it."""
         mean = self._stacked.mean(axis=0)
-        return pd.DataFrame(_divided(mean, mean.sum(axis=0)), self.modalities, self.outputs)
+        return pd.DataFrame(divided(mean, mean.sum(axis=0)), self.modalities, self.outputs)
 
     def per_case(self) -> pd.DataFrame:
         """Cases x modalities: each case's own shares; NaN where nothing moved."""
         sizes = self._stacked.sum(axis=2)
-        shares = _divided(sizes, sizes.sum(axis=1, keepdims=True))
+        shares = divided(sizes, sizes.sum(axis=1, keepdims=True))
         return pd.DataFrame(shares, pd.Index(self.ids, name="id"), self.modalities)
 
     def per_part(self, modality: str) -> pd.Series:
@@ -109,7 +109,7 @@ class Contribution:
         moved = np.where(there[..., None], np.abs(d), 0.0)
         size = np.nansum(moved, axis=2) * scale[:, None]  # (N, h)
         whole = self._stacked.sum(axis=(1, 2)).mean()
-        return pd.Series(_divided(size.mean(axis=0), whole), list(self.parts[modality]))
+        return pd.Series(divided(size.mean(axis=0), whole), list(self.parts[modality]))
 
     def within(self, modality: str) -> pd.Series:
         """mp_i^l by part: its share inside its modality, summing to 1."""
@@ -331,20 +331,20 @@ def _shares(sizes: np.ndarray, weights: np.ndarray, aggregation: str) -> np.ndar
     check_choice("aggregation", aggregation, AGGREGATIONS)
     if aggregation == "ratio_of_means":
         mean = weights @ sizes.sum(axis=2)
-        return _divided(mean, mean.sum(axis=1, keepdims=True))
+        return divided(mean, mean.sum(axis=1, keepdims=True))
     if aggregation == "mean_of_ratios":
         sizes = sizes.sum(axis=2, keepdims=True)
-    ratios = _divided(sizes, sizes.sum(axis=1, keepdims=True))  # (N, modalities, K)
+    ratios = divided(sizes, sizes.sum(axis=1, keepdims=True))  # (N, modalities, K)
     known = ~np.isnan(ratios)
     sums = np.einsum("rn,nmk->rmk", weights, np.where(known, ratios, 0.0))
     counts = np.einsum("rn,nmk->rmk", weights, known.astype(float))
-    means = _divided(sums, counts)  # (R, modalities, K)
+    means = divided(sums, counts)  # (R, modalities, K)
     known = ~np.isnan(means)
-    mean = _divided(np.where(known, means, 0.0).sum(axis=2), known.sum(axis=2))
-    return _divided(mean, mean.sum(axis=1, keepdims=True))
+    mean = divided(np.where(known, means, 0.0).sum(axis=2), known.sum(axis=2))
+    return divided(mean, mean.sum(axis=1, keepdims=True))
 
 
-def _divided(part: np.ndarray, whole: Any) -> np.ndarray:
+def divided(part: np.ndarray, whole: Any) -> np.ndarray:
     """Part / whole, NaN where the whole is nothing."""
     whole = np.broadcast_to(np.asarray(whole, dtype=float), np.shape(part))
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)

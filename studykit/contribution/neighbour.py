@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from studykit.catalog import InputError, Named, build
+from studykit.contribution.contribution import divided
 from studykit.contribution.question import Question
 
 COLUMNS = ["statistic", "group", "estimate", "low", "high", "n", "why"]
@@ -73,9 +74,7 @@ def beside(
 
 def shares(sizes: np.ndarray) -> np.ndarray:
     """Sizes (..., modalities) as shares of their sum; NaN where nothing moved."""
-    whole = sizes.sum(axis=-1, keepdims=True)
-    whole = np.broadcast_to(whole, sizes.shape)
-    return np.divide(sizes, whole, out=np.full(sizes.shape, np.nan), where=whole > 0)
+    return divided(sizes, sizes.sum(axis=-1, keepdims=True))
 
 
 def share_rows(question: Question, statistic: str, sizes: np.ndarray, why: str = "") -> list[dict]:
