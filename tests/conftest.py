@@ -67,6 +67,17 @@ def run(runs):
     return Run(runs / "fusion" / "fold-0")
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Sums in the same order whatever the machine, so that a seed means the same training everywhere."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def served():
     """A function that serves a folder of runs with the real command and gives the address."""

@@ -8,20 +8,13 @@ without noise.
 from functools import lru_cache
 
 import pytest
-import torch
 
 from tests.contribution.grading import BAR, graded, order, silent
 
 NAMES = ["late", "concat, hidden layer", "gmu"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in the same order whatever the machine, so that a seed means the same training everywhere."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @lru_cache

@@ -98,13 +98,12 @@ def test_fills_draw_on_training_cases(copied):
         assert found.about["fill"]["image"]["name"] == fill
 
 
+@pytest.mark.usefixtures("one_thread")  # as the workers: two threads add up in another order
 def test_here_in_a_pool_and_on_dask_with_a_worker_killed_the_numbers_are_the_same(
     runs, tmp_path, monkeypatch
 ):
     """The portions are small, so that there are many; a worker is killed when the first has come back."""
     monkeypatch.setattr(kept, "TOGETHER", 3)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the workers: two threads add up in another order
     chosen = Occluding(parts={"image": 16})
     folders = {}
     for way in ("here", "pool", "dask"):
@@ -115,7 +114,6 @@ def test_here_in_a_pool_and_on_dask_with_a_worker_killed_the_numbers_are_the_sam
         for run in folders[way]:
             (run.folder / kept.FILE).unlink(missing_ok=True)
     here = [found for _, found in contributions(folders["here"], chosen)]
-    torch.set_num_threads(before)
     pool = [found for _, found in contributions(folders["pool"], chosen, workers=2)]
     with cluster(workers=2) as (address, processes):
 

@@ -17,13 +17,7 @@ DRIFA = {"name": "drifa", "widths": [16, 32, 64], "depths": [1, 1, 1], "dropout"
 warnings.filterwarnings("ignore", message="With tokens='vector'")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in the same order whatever the machine, so that a seed means the same training everywhere."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @lru_cache
