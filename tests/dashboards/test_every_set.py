@@ -14,6 +14,7 @@ from studykit.catalog import settings_of
 from studykit.datasets import Dataset
 from studykit.training import find_runs
 from studykit.ui import CaseView, Session
+from studykit.ui.plain import safe
 from studykit.ui.serve import pages
 
 RESIDUAL = {"name": "residual", "widths": [4, 8]}
@@ -60,7 +61,7 @@ def test_it_trains_is_explained_and_can_be_looked_at(dataset, tmp_path):
     assert view.__panel__().get_root() is not None
     for case in view.session.cases["id"][:2]:
         view.session.case = case
-        assert case in view.heading()
+        assert safe(case) in view.heading()
         for name, _ in view._pictures:
             assert len(view._scan(name, True, None)) == 3
         for name in run.prepared.dataset.texts:

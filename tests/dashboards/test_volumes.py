@@ -13,6 +13,7 @@ from studykit.catalog import build
 from studykit.explain import Explainer, explain, store
 from studykit.training import Recipe, find_runs, train
 from studykit.ui import CaseView, Session
+from studykit.ui.plain import safe
 
 
 @pytest.fixture
@@ -128,7 +129,8 @@ def test_a_head_of_the_second_task_names_its_class(volumes, tmp_path):
     view, run = CaseView(session), session.run
     row = run.predictions.set_index("id").loc[session.case]
     for task in ("first_nodule", "second_nodule"):
-        assert f"{task} **{row[task]}** · predicted **{row[f'{task}.predicted']}**" in view.heading()
+        said = f"{safe(task)} **{row[task]}** · predicted **{row[f'{task}.predicted']}**"
+        assert said in view.heading()
     assert "for first_nodule: malignant" in shown(view, "first", True)[2]
     explainer = build(Explainer, {"name": "grad_cam", "relu": False})
     second = explainer(run.model(), run.prepared.load(run.test_ids), "second_nodule")
