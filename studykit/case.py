@@ -23,6 +23,7 @@ class Modality:
         ("Signs=palpable", "Age=missing"), so that its effect can be counted to `source`.
     absent: what stands for the modality's absence: one number, or one per column of a table.
     vocabulary: of a text: the word of each number; 0 is no word (the text has ended), 1 a word not known.
+    spacing: mm between the places of a picture along each of its sides; empty where it is not known.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Modality:
     columns: tuple[str, ...] = ()
     absent: float | tuple[float, ...] = 0.0
     vocabulary: tuple[str, ...] = ()
+    spacing: tuple[float, ...] = ()
 
     def __post_init__(self):
         check_choice("kind of modality", self.kind, MODALITY_KINDS)

@@ -23,10 +23,11 @@ MAY_IMPORT = {
     "trust": GROUND,
     "audit": GROUND | {"files", "datasets"},
     "explain": MACHINE,
-    "draw": MACHINE | {"explain", "trust"},
-    "ui": MACHINE | {"explain", "trust", "draw"},
+    "quality": MACHINE | {"explain"},
+    "draw": MACHINE | {"explain", "quality", "trust"},
+    "ui": MACHINE | {"explain", "quality", "trust", "draw"},
     "__main__": MACHINE
-    | {"files", "audit", "explain", "trust", "draw", "ui"},  # the commands put the rooms together
+    | {"files", "audit", "explain", "quality", "trust", "draw", "ui"},  # the commands put the rooms together
     "__init__": set(),
 }
 

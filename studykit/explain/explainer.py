@@ -4,16 +4,19 @@ An `Explainer` is a frozen dataclass whose fields are its settings; calling it w
 does the work.
 """
 
+import zlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from studykit.case import Batch, Schema, Task
-from studykit.catalog import InputError, Named, spec
+from studykit.catalog import InputError, Named, check_choice, spec
 from studykit.models import FusionModel, Head, class_logit
+
+CLASSES_EXPLAINED = ("usual", "predicted", "true")
 
 
 @dataclass
@@ -21,10 +24,11 @@ class Explanation:
     """Maps of some cases.
 
     ids: (B,) case ids. head: the output explained. targets: (B,) class index explained.
-    spec: how it was made. maps: {modality: (B, *shape) float32}; positive speaks for the class and, where
-    `signed`, negative against it. effects: {modality: (B,)}, what the modality as a whole added to the
-    class's logit; empty where the method does not say. checks: {name: (B,)} numbers that tell how far the
-    maps can be trusted.
+    spec: how it was made. maps: {modality: (B, *shape) float32}, of a picture perhaps (B, 1, *space);
+    positive speaks for the class and, where `signed`, negative against it. A modality of which the method
+    says nothing has none. effects: {modality: (B,)}, what the modality as a whole added to the class's logit;
+    empty where the method does not say. checks: {name: (B,)} numbers that tell how far the maps can be
+    trusted.
     """
 
     ids: list[str]
@@ -48,20 +52,25 @@ class Explanation:
 
 
 class Explainer(Named):
-    """A method. `title` is its name on a page; `gives` says what its numbers mean; `unit` is theirs."""
+    """A method. `title` is its name on a page; `gives` says what its numbers mean; `unit` is theirs.
+
+    control: whether it is none, and only shows what a score gives to maps that know nothing of the model.
+    """
 
     title: str
     gives: str
     unit: str
+    control: ClassVar[bool] = False
 
     def suits(self, model: FusionModel, schema: Schema) -> str:
         """Why this method cannot explain this model, with the remedy; empty where it can."""
         return ""
 
-    def __call__(self, model: FusionModel, batch: Batch, head: str = "") -> Explanation:
+    def __call__(self, model: FusionModel, batch: Batch, head: str = "", of: str = "usual") -> Explanation:
         """Explain the head (the first by default) for every case of the batch.
 
-        The class explained is the positive one of a binary task, else the one that the model predicts.
+        of: the class explained. usual: the positive one of a binary task, else the one that the model
+        predicts; predicted: the latter for all; true: the case's label, where it has none the predicted one.
         Raises InputError where the method does not suit.
         """
         reason = self.suits(model, model.schema)
@@ -69,7 +78,7 @@ class Explainer(Named):
             raise InputError(reason)
         chosen = _head(model, head)
         model.eval()
-        targets = _targets(model, batch, chosen)
+        targets = _targets(model, batch, chosen, of)
         maps, signed, effects, checks = self.maps(model, batch, chosen, targets)
         return Explanation(batch.ids, chosen.name, targets.numpy(), spec(self), maps, signed, effects, checks)
 
@@ -105,9 +114,22 @@ def _head(model: FusionModel, name: str) -> Head:
     raise InputError(f"The model has no head '{name}'; it has {', '.join(h.name for h in model.heads)}.")
 
 
+def drawing(case: str, seed: int = 0) -> np.random.Generator:
+    """What a method that draws takes for this case, so that a batch gives what its single cases give."""
+    return np.random.default_rng([seed, zlib.crc32(case.encode())])
+
+
 @torch.no_grad()
-def _targets(model: FusionModel, batch: Batch, head: Head) -> Tensor:
-    return chosen_classes(model(batch.inputs)[head.name], head.task)
+def _targets(model: FusionModel, batch: Batch, head: Head, of: str) -> Tensor:
+    check_choice("class explained", of, CLASSES_EXPLAINED)
+    logits = model(batch.inputs)[head.name]
+    if of == "usual" or head.task.kind == "regression":
+        return chosen_classes(logits, head.task)
+    said = (logits[:, 0] > 0).long() if head.task.kind == "binary" else logits.argmax(dim=1)
+    if of == "predicted" or head.task.kind == "multilabel":
+        return said
+    truth = batch.targets[head.task.name]
+    return torch.where(truth.isnan(), said, truth.nan_to_num().long())
 
 
 def chosen_classes(logits: Tensor, task: Task) -> Tensor:
