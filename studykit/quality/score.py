@@ -160,7 +160,7 @@ class Score(Named):
 
 
 def heat_of(values: np.ndarray, modality: Modality) -> np.ndarray:
-    """A picture's maps (B, C, *space) as (B, *space) float64, channels summed; others (B, ...) as they are."""
+    """A picture's maps (B, C, *space) as (B, *space) float64, channels summed; others as they are."""
     values = np.asarray(values, dtype=np.float64)
     return values.sum(axis=1) if modality.kind in ("image", "volume") else values
 
