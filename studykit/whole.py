@@ -54,14 +54,15 @@ def sweep(target: Path) -> None:
     """Remove what killed programs left hidden beside `target`; a living program's work is left."""
     for hidden in target.parent.glob(f".{target.name}{MARK}*"):
         owner = hidden.name.split(MARK)[1].split("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
+        if owner.isdigit() and not alive(int(owner)):
             if hidden.name.endswith("-older") and not target.exists():
                 hidden.rename(target)  # killed between the two renames: the older one stands again
             else:
                 shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
+    """Whether this is the number of another process that lives."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

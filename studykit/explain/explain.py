@@ -1,14 +1,20 @@
-"""Explain the held-out cases of a run and keep the result in its folder."""
+"""Explain the held-out cases of runs and keep the result in their folders."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
-from studykit.catalog import build
+from studykit.catalog import build, spec
 from studykit.explain import store
 from studykit.explain.explainer import Explainer, Explanation, key
+from studykit.sweep import sweep
 from studykit.training.run import Run
+
+TOGETHER = 64  # cases a worker is given at a time
 
 
 def explain(
@@ -17,24 +23,103 @@ def explain(
     ids: Sequence[str] | None = None,
     watch: Callable[[Iterable], Iterable] = iter,
     size: int = 16,
+    of: str = "usual",
 ) -> Explanation:
     """The explanation of a run's held-out cases (or of `ids`), read where it stands, else made and kept.
 
-    method: an Explainer or its spec. size: cases worked on at once. Raises InputError where the method
-    does not suit the model or the data are not those of the run.
+    method: an Explainer or its spec. size: cases worked on at once. of: the class explained, see `Explainer`.
+    Raises InputError where the method does not suit the model or the data are not those of the run.
     """
     explainer = method if isinstance(method, Explainer) else build(Explainer, method)
-    ids, name = list(run.test_ids if ids is None else ids), key(explainer)
-    if store.is_current(run, name, ids):
-        return store.read(run, name)
-    run.check_data()
-    model = run.model()
-    whole = range(len(ids))
-    parts = [whole[start : start + size] for start in range(0, len(ids), size)]
-    batches = run.prepared.cases(ids).batches(watch(parts), model.modalities)
-    made = joined([explainer(model, batch) for batch in batches])
-    store.write(run, name, made)
-    return made
+    for _ in explained([run], [explainer], of=of, ids=ids, size=size, watch=watch):
+        pass
+    return store.read(run, key(explainer, of))
+
+
+def explained(
+    runs: Sequence[Run],
+    methods: Sequence[Explainer],
+    of: str = "usual",
+    ids: Sequence[str] | None = None,
+    size: int = 16,
+    workers: int = 0,
+    scheduler: str = "",
+    watch: Callable[[Iterable], Iterable] = iter,
+) -> Iterator[tuple[Run, Explainer, int]]:
+    """Each run with each method once its explanation stands, and how many cases were worked on for it.
+
+    Only what is not there, or is of other weights or cases, is made; what a stopped call had begun is gone on
+    with. workers, scheduler: see `studykit.sweep`; a portion of 64 cases travels at a time, and no more than
+    a few are in memory at once. Raises InputError where a method does not suit a run's model.
+    """
+    plan, jobs = [], []
+    for run in runs:
+        wanted = run.test_ids if ids is None else list(ids)
+        digest, checked = store.weights_digest(run), False
+        for method in methods:
+            name = key(method, of)
+            if store.is_current(run, name, wanted):
+                plan.append((run, method, None, []))
+                continue
+            if not checked:
+                run.check_data()
+                checked = True
+            about = {"ids": wanted, "of": of, "spec": spec(method), "weights": digest}
+            begun = store.Begun(run, name, about)
+            starts = enumerate(range(0, len(wanted), TOGETHER))
+            missing = [(number, start) for number, start in starts if not begun.has(number)]
+            plan.append((run, method, begun, missing))
+            jobs += [
+                Portion(str(run.folder), spec(method), of, wanted[start : start + TOGETHER], size)
+                for _, start in missing
+            ]
+    results = sweep(portion, jobs, workers=workers, scheduler=scheduler, watch=watch)
+    try:
+        for run, method, begun, missing in plan:
+            worked = 0
+            for number, start in missing:
+                made = next(results)
+                begun.add(number, start, made)
+                worked += len(made.ids)
+            if begun:
+                begun.finish()
+            yield run, method, worked
+    finally:
+        for _, _, begun, _ in plan:
+            if begun:
+                begun.forget()
+
+
+class Portion(NamedTuple):
+    """Some cases of a run, to be explained by one method, wherever that is done."""
+
+    folder: str
+    method: dict[str, Any]
+    of: str
+    ids: list[str]
+    size: int
+
+
+def portion(job: Portion) -> Explanation:
+    """The explanation of a portion of a run's cases."""
+    run, model = opened(job.folder)
+    explainer = build(Explainer, job.method)
+    parts = [range(start, min(start + job.size, len(job.ids))) for start in range(0, len(job.ids), job.size)]
+    batches = run.prepared.cases(job.ids).batches(parts, model.modalities)
+    return joined([explainer(model, batch, of=job.of) for batch in batches])
+
+
+def opened(folder: str) -> tuple[Run, torch.nn.Module]:
+    """The run in this folder and its model, kept until its weights change."""
+    path = Path(folder)
+    changed = max((path / name).stat().st_mtime_ns for name in ("recipe.json", "weights.safetensors"))
+    return _opened(folder, changed)
+
+
+@lru_cache(maxsize=2)
+def _opened(folder: str, changed: int) -> tuple[Run, torch.nn.Module]:
+    run = Run(Path(folder))
+    return run, run.model()
 
 
 def joined(parts: Sequence[Explanation]) -> Explanation:

@@ -89,11 +89,12 @@ class Explainer(Named):
         raise NotImplementedError
 
 
-def key(explainer: Explainer) -> str:
+def key(explainer: Explainer, of: str = "usual") -> str:
     """The name under which an explanation is stored: the method's, and its settings where they differ."""
     settings = spec(explainer)
     usual = spec(type(explainer)())
     changed = [f"{name}={value}" for name, value in settings.items() if value != usual.get(name)]
+    changed += [f"of={of}"] if of != "usual" else []
     return ",".join([settings["name"], *changed]).replace("/", "-")
 
 

@@ -1,11 +1,22 @@
 """explanations.zarr in a run folder: one group a method, chunked by case, complete or absent.
 
-METHOD/maps/MODALITY (B, ...)   METHOD/effects/MODALITY (B,)   METHOD/checks/NAME (B,)
-METHOD's attributes: ids, head, targets, spec, signed, and the digest of the weights explained
+METHOD/maps/MODALITY (B, ...)    METHOD/scales/MODALITY (B,)    METHOD/targets (B,)
+METHOD/effects/MODALITY (B,)     METHOD/checks/NAME (B,)
+METHOD's attributes: ids, head, of, spec, signed, and the digest of the weights explained
+
+A picture's map is kept in half precision, divided by its largest value (the scale): a value is off by 1/2048
+of itself at most, where 256 colours are shown. Maps of columns and words, effects and checks are kept as they
+were made. Chunks are not compressed, so that a page reads a case's map straight from its file.
 """
 
 import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -13,9 +24,10 @@ import zarr
 from studykit.catalog import InputError, unknown
 from studykit.explain.explainer import Explanation
 from studykit.training.run import Run
-from studykit.whole import whole_folder
+from studykit.whole import alive, whole_folder
 
 FILE = "explanations.zarr"
+BEGUN = ".begun-"  # between a method's key and the process that is at work on it
 
 
 def methods(run: Run) -> list[str]:
@@ -25,41 +37,104 @@ def methods(run: Run) -> list[str]:
     return sorted(p.name for p in found if p.is_dir() and not p.name.startswith("."))
 
 
+class Begun:
+    """An explanation that grows portion by portion, and stands under its key once it is `finished`.
+
+    about: what it will be: ids, of, spec, weights. What a killed program had begun of the very same is gone
+    on with; what it had begun otherwise is thrown away.
+    """
+
+    def __init__(self, run: Run, key: str, about: Mapping[str, Any]):
+        self.target = run.folder / FILE / key
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        self.folder = self.target.parent / f".{key}{BEGUN}{os.getpid()}"
+        self.about = json.loads(json.dumps(dict(about)))
+        for left in self.target.parent.glob(f".{key}{BEGUN}*"):
+            owner = left.name.rpartition("-")[2]
+            if left != self.folder and owner.isdigit() and not alive(int(owner)):
+                if self.folder.exists() or not self._same(left):
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.rename(self.folder)
+        if not self._same(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            zarr.open_group(self.folder, mode="w").attrs.update(self.about)
+
+    def _same(self, folder: Path) -> bool:
+        try:
+            held = dict(zarr.open_group(folder, mode="r").attrs)
+        except (FileNotFoundError, ValueError, KeyError):
+            return False
+        return {name: held.get(name) for name in self.about} == self.about
+
+    def has(self, portion: int) -> bool:
+        """Whether this portion is there."""
+        return (self.folder / f".done-{portion}").exists()
+
+    def add(self, portion: int, start: int, made: Explanation) -> None:
+        """Keep the explanation of the cases from position `start` on."""
+        group, count = zarr.open_group(self.folder, mode="r+"), len(self.about["ids"])
+        stop = start + len(made.ids)
+        for path, values, apart in _arrays(made):
+            if path not in group:
+                shape, chunks = (count, *values.shape[1:]), (1 if apart else count, *values.shape[1:])
+                group.create_array(path, shape=shape, chunks=chunks, dtype=values.dtype, compressors=None)
+            group[path][start:stop] = values
+        group.attrs.update(head=made.head, signed=made.signed)
+        (self.folder / f".done-{portion}").touch()
+
+    def forget(self) -> None:
+        """Leave nothing behind where no portion is there yet."""
+        if not any(self.folder.glob(".done-*")):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def finish(self) -> None:
+        """Let it stand under its key, in place of an older one."""
+        for mark in self.folder.glob(".done-*"):
+            mark.unlink()
+        with whole_folder(self.target) as hidden:
+            hidden.rmdir()
+            self.folder.rename(hidden)
+
+
+def _arrays(made: Explanation) -> list[tuple[str, np.ndarray, bool]]:
+    """What is kept of an explanation: path, values, and whether each case is a chunk of its own."""
+    found = [("targets", np.asarray(made.targets, dtype="int32"), False)]
+    for name, values in made.maps.items():
+        values, scale = np.asarray(values, dtype="float32"), None
+        if values.ndim > 2:
+            scale = np.abs(values).reshape(len(values), -1).max(axis=1)
+            scale = np.where(scale > 0, scale, 1).astype("float32")
+            values = (values / scale.reshape(-1, *[1] * (values.ndim - 1))).astype("float16")
+            found.append((f"scales/{name}", scale, False))
+        found.append((f"maps/{name}", values, True))
+    for part in ("effects", "checks"):
+        for name, values in getattr(made, part).items():
+            found.append((f"{part}/{name}", np.asarray(values, dtype="float32"), False))
+    return found
+
+
+def about_of(made: Explanation, weights: str, of: str = "usual") -> dict[str, Any]:
+    """What tells this explanation from others under its key."""
+    return {"ids": list(made.ids), "of": of, "spec": made.spec, "weights": weights}
+
+
 def write(run: Run, key: str, explanation: Explanation) -> None:
     """Store an explanation under `key`, whole or not at all."""
-    with whole_folder(run.folder / FILE / key) as hidden:
-        group = zarr.open_group(hidden, mode="w")
-        parts = {
-            "maps": explanation.maps,
-            "effects": explanation.effects,
-            "checks": explanation.checks,
-        }
-        for part, arrays in parts.items():
-            for name, values in arrays.items():
-                chunks = (1, *values.shape[1:]) if part == "maps" else values.shape
-                array = group.create_array(
-                    f"{part}/{name}", shape=values.shape, chunks=chunks, dtype="float32"
-                )
-                array[...] = np.asarray(values, dtype="float32")
-        group.attrs.update(
-            ids=list(explanation.ids),
-            head=explanation.head,
-            targets=[int(target) for target in explanation.targets],
-            spec=explanation.spec,
-            signed=explanation.signed,
-            weights=weights_digest(run),
-        )
+    begun = Begun(run, key, about_of(explanation, weights_digest(run)))
+    begun.add(0, 0, explanation)
+    begun.finish()
 
 
-def is_current(run: Run, key: str, ids: list[str]) -> bool:
+def is_current(run: Run, key: str, ids: Sequence[str]) -> bool:
     """Whether `key` is stored for these very cases and the weights that stand there now."""
     if key not in methods(run):
         return False
-    attributes = zarr.open_group(run.folder / FILE / key, mode="r").attrs
-    return attributes["ids"] == ids and attributes["weights"] == weights_digest(run)
+    attributes = _opened(run.folder / FILE / key, stamp(run, key)).about
+    return attributes["ids"] == list(ids) and attributes["weights"] == weights_digest(run)
 
 
-def read(run: Run, key: str, ids: list[str] | None = None) -> Explanation:
+def read(run: Run, key: str, ids: Sequence[str] | None = None) -> Explanation:
     """The stored explanation of some cases (all of them by default), joined by id.
 
     Raises InputError for a method or a case that is not stored.
@@ -69,30 +144,60 @@ def read(run: Run, key: str, ids: list[str] | None = None) -> Explanation:
             unknown(f"explanation in {run.folder}", key, methods(run))
             + f" Make it with `python -m studykit explain {run.folder} --methods {key.split(',')[0]}`."
         )
-    group = zarr.open_group(run.folder / FILE / key, mode="r")
-    about = dict(group.attrs)
-    stored = {case: position for position, case in enumerate(about["ids"])}
-    wanted = about["ids"] if ids is None else list(ids)
+    stored = _opened(run.folder / FILE / key, stamp(run, key))
+    wanted = stored.about["ids"] if ids is None else list(ids)
     for case in wanted:
-        if case not in stored:
+        if case not in stored.position:
             raise InputError(f"The case '{case}' has no {key} in {run.folder}; explain it again.")
-    at = [stored[case] for case in wanted]
-
-    def arrays(part: str) -> dict[str, np.ndarray]:
-        names = list(group[part].array_keys()) if part in group else []
-        return {name: group[part][name].oindex[at] for name in sorted(names)}
-
-    targets = np.array([about["targets"][position] for position in at])
-    return Explanation(
-        wanted,
-        about["head"],
-        targets,
-        about["spec"],
-        arrays("maps"),
-        about["signed"],
-        arrays("effects"),
-        arrays("checks"),
+    at = [stored.position[case] for case in wanted]
+    maps = {name: stored.maps(name, at) for name in stored.names["maps"]}
+    effects, checks = (
+        {name: stored.small[f"{part}/{name}"][at] for name in stored.names[part]}
+        for part in ("effects", "checks")
     )
+    about = stored.about
+    targets = stored.small["targets"][at]
+    return Explanation(
+        list(wanted), about["head"], targets, about["spec"], maps, about["signed"], effects, checks
+    )
+
+
+class _Stored:
+    """A stored explanation, opened: all but its maps are in memory."""
+
+    def __init__(self, folder: Path):
+        group = zarr.open_group(folder, mode="r")
+        self.folder, self.about = folder, dict(group.attrs)
+        self.position = {case: at for at, case in enumerate(self.about["ids"])}
+        parts = ("maps", "scales", "effects", "checks")
+        self.names = {part: sorted(group[part].array_keys()) if part in group else [] for part in parts}
+        self.arrays = {name: group[f"maps/{name}"] for name in self.names["maps"]}
+        small = [f"{part}/{name}" for part in parts[1:] for name in self.names[part]]
+        self.small = {path: group[path][...] for path in small}
+        self.small["targets"] = (
+            group["targets"][...] if "targets" in group else np.array(group.attrs["targets"])
+        )
+
+    def maps(self, name: str, at: list[int]) -> np.ndarray:
+        """The maps (len(at), *shape) float32 of the cases at these positions."""
+        array = self.arrays[name]
+        if array.compressors:  # stored by an older studykit
+            return array.oindex[at]
+        found = np.zeros((len(at), *array.shape[1:]), dtype="float32")
+        rest, kind = "/".join("0" * (array.ndim - 1)), array.dtype
+        for row, position in enumerate(at):
+            try:
+                raw = np.fromfile(self.folder / "maps" / name / f"c/{position}/{rest}", dtype=kind)
+            except FileNotFoundError:
+                continue  # zarr writes no chunk of zeros
+            scale = self.small[f"scales/{name}"][position] if name in self.names["scales"] else 1
+            np.multiply(raw.reshape(array.shape[1:]), scale, out=found[row], dtype="float32")
+        return found
+
+
+@lru_cache(maxsize=64)
+def _opened(folder: Path, changed: int) -> _Stored:
+    return _Stored(folder)
 
 
 def stamp(run: Run, key: str) -> int:
