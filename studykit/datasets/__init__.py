@@ -16,6 +16,7 @@ from studykit.datasets.lung_pet_ct_dx import LungPETCTDx
 from studykit.datasets.medmnist import MedMNIST
 from studykit.datasets.own_folder import OwnFolder
 from studykit.datasets.pad_ufes_20 import PADUFES20
+from studykit.datasets.planted_patch import PlantedPatch
 from studykit.datasets.prepared import Prepared
 from studykit.datasets.redundant_pair import RedundantPair
 from studykit.datasets.report_phantom import ReportPhantom
@@ -26,6 +27,6 @@ from studykit.datasets.xor_phantom import XorPhantom
 __all__ = [
     "BUSBRA", "BUSI", "HAM10000", "IQOTHNCCD", "BrainTumorMRI", "BreastLesionsUSG", "BreastPhantom",
     "ChestPhantom", "CovidChestXray", "Dataset", "EitherPair", "LegPhantom", "LungPETCTDx",
-    "MedMNIST", "OwnFolder", "PADUFES20", "Prepared", "RedundantPair", "ReportPhantom",
+    "MedMNIST", "OwnFolder", "PADUFES20", "PlantedPatch", "Prepared", "RedundantPair", "ReportPhantom",
     "UnrelatedPair", "XorPhantom", "split",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ SMALL = {
     "either_pair": {"count": 40},
     "leg_phantom": {"count": 40, "size": 32},
     "lung_pet_ct_dx": {"depth": 8, "size": 16},
+    "planted_patch": {"count": 40, "size": 48},
     "redundant_pair": {"count": 40},
     "report_phantom": {"count": 40, "size": 32},
     "xor_phantom": {"count": 40},
@@ -40,6 +41,7 @@ OTHERS = [
     {"name": "xor_phantom", "count": 40, "kinds": ["image", "table"]},
     {"name": "redundant_pair", "count": 40, "kinds": ["image", "table"]},
     {"name": "either_pair", "count": 40, "kinds": ["volume", "table"]},
+    {"name": "planted_patch", "count": 40, "size": 48, "kind": "volume", "in_record": 0.5},
     {"name": "unrelated_pair", "first": {"name": "chest_phantom", **SMALL["chest_phantom"]}, "second": PAIR},
 ]
 
