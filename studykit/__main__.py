@@ -1,4 +1,4 @@
-"""The commands: `python -m studykit` and demo, models, suits, check, fetch, import, run, explain,
+"""The commands: `python -m studykit` and demo, models, suits, check, fetch, import, run, explain, quality,
 contributions or serve.
 """
 
@@ -115,8 +115,29 @@ def _parser() -> argparse.ArgumentParser:
         "--methods",
         nargs="+",
         default=["integrated_gradients", "grad_cam"],
-        help="their names (integrated_gradients grad_cam); a wrong one is answered with all there are",
+        help="names, or all (integrated_gradients grad_cam); a wrong one is answered with all there are",
     )
+    explain.add_argument(
+        "--of", default="usual", help="the class explained: usual (of two the positive one), predicted, true"
+    )
+    _add_workers(explain)
+
+    good = command(
+        "quality", _quality, "How good are the maps of runs? Score them against masks, models and controls.",
+        "python -m studykit quality data/runs --methods grad_cam occlusion\n"
+        "  python -m studykit quality data/runs --scores relevance_mass randomisation --by label",
+    )  # fmt: skip
+    good.add_argument("run", type=Path, metavar="RUN", help="a run folder, or a folder of them")
+    good.add_argument(
+        "--methods", nargs="+", default=[],
+        help="their names (what is explained already, else all that suit); the controls always stand beside",
+    )  # fmt: skip
+    good.add_argument("--scores", nargs="+", default=[], help="their names (all but the dear ones)")
+    good.add_argument("--of", default="predicted", help="the class explained: usual, predicted or true")
+    good.add_argument("--cases", type=int, default=0, help="how many cases, drawn (0: all held-out ones)")
+    good.add_argument("--by", default="", help="label, right, size or 'true positives'")
+    good.add_argument("--attention", action="store_true", help="what the model's gates do, too")
+    _add_workers(good)
 
     lean = command(
         "contributions", _contributions, "What do the models of runs lean on? Take away part after part.",
@@ -138,8 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         "--beside", nargs="*", metavar="MEASURE", help="the other measures, too (all where none is named)"
     )
     lean.add_argument("--cases", type=int, default=100, help="how many cases --beside looks at (100)")
-    lean.add_argument("--workers", type=int, default=0, help="processes (0: this one)")
-    lean.add_argument("--scheduler", default="", metavar="ADDRESS", help="of Dask, as tcp://host:8786")
+    _add_workers(lean)
 
     serve = command(
         "serve", _serve, "Open the pages of the runs in a folder.", "python -m studykit serve data/runs"
@@ -148,6 +168,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=5006)
     serve.add_argument("--show", action="store_true", help="open a browser, too")
     return parser
+
+
+def _add_workers(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--workers", type=int, default=0, help="processes (0: this one)")
+    command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of Dask, as tcp://host:8786")
 
 
 def _models(given: argparse.Namespace) -> None:
@@ -309,41 +334,88 @@ def _carry_out(recipe, out: Path) -> None:
 def _explain(given: argparse.Namespace) -> None:
     from studykit.catalog import build
     from studykit.explain import Explainer
+    from studykit.quality.quality import usual_methods
     from studykit.training import find_runs
 
-    methods = [build(Explainer, method) for method in given.methods]
-    if not _explain_runs(find_runs(given.run), methods):
+    named = usual_methods() if given.methods == ["all"] else given.methods
+    methods = [build(Explainer, method) for method in named]
+    runs = find_runs(given.run)
+    if not _explain_runs(runs, methods, given.of, given.workers, given.scheduler):
         raise InputError(f"None of these methods suits a run in {given.run}; see the sentences above.")
 
 
-def _explain_runs(runs, methods) -> int:
+def _explain_runs(runs, methods, of: str = "usual", workers: int = 0, scheduler: str = "") -> int:
     """Explain each run by each method that suits it, saying why one does not; the number explained."""
     from functools import partial
 
     from tqdm import tqdm
 
-    from studykit.explain import explain, key, store
+    from studykit.explain import key, store
+    from studykit.explain.explain import explained
 
-    explained = 0
+    count = 0
     for run in runs:
-        model = None
+        model, suiting = run.model(), []
         for method in methods:
-            if store.is_current(run, key(method), run.test_ids):
-                print(f"{run.folder}: {method.name} stands already")
-                explained += 1
-                continue
-            model = model or run.model()
             reason = method.suits(model, run.schema)
             if reason:
                 print(f"{run.folder}: {reason}")
-                continue
-            bar = partial(tqdm, desc=f"{run.folder} {method.name}", leave=False, disable=None)
-            made = explain(run, method, watch=bar)
-            explained += 1
-            off = made.checks.get("completeness")
+            else:
+                suiting.append(method)
+        bar = partial(tqdm, desc=f"{run.folder} explained", leave=False, disable=None)
+        made = explained([run], suiting, of, workers=workers, scheduler=scheduler, watch=bar)
+        for _, method, worked in made:
+            count += 1
+            off = store.read_check(run, key(method, of), "completeness")
             note = f"; completeness error {abs(off).mean():.3f} on average" if off is not None else ""
-            print(f"{run.folder}: {method.name} of {len(made.ids)} cases{note}")
-    return explained
+            stands = f"of {worked} cases" if worked else "stands already"
+            print(f"{run.folder}: {method.name} {stands}{note}")
+    return count
+
+
+def _quality(given: argparse.Namespace) -> None:
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from studykit.quality import grades, quality, summary
+    from studykit.training import find_runs
+
+    bar = partial(tqdm, desc="quality", leave=False, disable=None)
+    asked = {"of": given.of, "cases": given.cases, "workers": given.workers, "scheduler": given.scheduler}
+    for run, table in quality(find_runs(given.run), given.methods, given.scores, **asked, watch=bar):
+        print(f"\n{run.folder}: {table['case'].nunique()} cases")
+        told = summary(table, given.by).drop(columns=["sd", "interval"])
+        print(told.to_string(index=False, float_format="%.3f", na_rep="-"))
+        if run.prepared.dataset.simulated and "relevance_mass" in set(table["score"]):
+            print("\nGraded against the planted truth:")
+            print(grades(table, run.about["name"]).to_string(index=False, float_format="%.3f", na_rep="-"))
+        if given.attention:
+            _attention(run)
+
+
+def _attention(run) -> None:
+    """What each gate of the run's model does to its answers."""
+    from studykit.explain.gates import gates
+    from studykit.models import taps
+
+    if not taps(run.model()):
+        print(f"\nThe model of {run.folder} has no attention to read.")
+        return
+    columns = [
+        "tap",
+        "held",
+        "change",
+        "statistic",
+        "score",
+        "score_held",
+        "difference",
+        "low",
+        "high",
+        "why",
+    ]
+    print("\nWhat is lost where attention is held still:")
+    print(gates(run).ablation[columns].to_string(index=False, float_format="%.3f", na_rep="-"))
 
 
 def _contributions(given: argparse.Namespace) -> None:

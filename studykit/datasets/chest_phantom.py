@@ -69,7 +69,8 @@ class ChestPhantom(PlantedCohort, name="chest_phantom"):
 
     @property
     def pictures(self) -> tuple[Modality, ...]:  # noqa: D102
-        return (Modality("volume", "volume", (1, self.depth, self.size, self.size), absent=_stored(LUNG)),)
+        shape = (1, self.depth, self.size, self.size)
+        return (Modality("volume", "volume", shape, absent=_stored(LUNG), spacing=(SPACING,) * 3),)
 
     def told(self, draw: np.random.Generator, positive: bool, shown: bool) -> dict[str, object]:  # noqa: D102
         age = draw.normal((68 if positive else 44) if shown else 56, 6)

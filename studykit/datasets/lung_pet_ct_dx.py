@@ -113,7 +113,9 @@ class LungPETCTDx(Dataset, name="lung_pet_ct_dx"):
     @property
     def pictures(self) -> tuple[Modality, ...]:  # noqa: D102
         absent = float(windowed(LUNG, *self.window))
-        return (Modality("volume", "volume", (1, self.depth, self.size, self.size), absent=absent),)
+        shape = (1, self.depth, self.size, self.size)
+        spacing = (float(self.spacing),) * 3 if self.spacing else ()
+        return (Modality("volume", "volume", shape, absent=absent, spacing=spacing),)
 
     @cached_property
     def _root(self) -> Path:

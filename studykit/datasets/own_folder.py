@@ -210,7 +210,8 @@ class OwnFolder(Dataset, name="own_folder"):
         kind = self.settled.kinds[column]
         if kind == "volume":
             shape = (1, self.depth, self.volume_size, self.volume_size)
-            return Modality(column, "volume", shape, absent=self.absent)
+            steps = (float(self.spacing),) * 3 if self.spacing else ()
+            return Modality(column, "volume", shape, absent=self.absent, spacing=steps)
         colour = kind == "colour image"
         if kind == "image":
             first = [shows_colour(path) for path in self._first(column)]

@@ -7,14 +7,17 @@ for the class. Columns have no feature map, so a record gets no Grad-CAM map.
 Selvaraju RR et al. Grad-CAM: visual explanations from deep networks. ICCV 2017.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from captum import attr
+from torch import Tensor, nn
 
 from studykit.case import Batch, Schema
 from studykit.explain.explainer import Explainer, logit_of
+from studykit.explain.integrated_gradients import lacks
 from studykit.models import FusionModel, Head
 
 
@@ -32,21 +35,28 @@ class GradCAM(Explainer, name="grad_cam"):
         if model.map_layers():
             return ""
         return (
-            f"Grad-CAM needs a feature map and the model {model.name} over "
+            f"{self.title} needs a feature map and the model {model.name} over "
             f"{', '.join(model.modalities)} has none; use integrated_gradients."
         )
 
-    def maps(self, model, batch: Batch, head: Head, targets: torch.Tensor):  # noqa: D102
-        names, layers = list(model.modalities), model.map_layers()
+    def maps(self, model, batch: Batch, head: Head, targets: Tensor):  # noqa: D102
+        names, found = list(model.modalities), {}
         # Asking for slopes at the inputs lets them flow through frozen encoders too.
         inputs = tuple(batch.inputs[name].clone().requires_grad_() for name in names)
-        found = {}
-        for name, layer in layers.items():
-            cam = attr.LayerGradCam(logit_of(model, head, names), layer).attribute(
-                inputs, additional_forward_args=(targets,), relu_attributions=self.relu
-            )
-            size = batch.inputs[name].shape[2:]
-            mode = "bilinear" if len(size) == 2 else "trilinear"
-            cam = F.interpolate(cam.detach(), size=size, mode=mode, align_corners=False)
-            found[name] = cam.float().numpy()  # (B, 1, *space)
+        for name, layer in model.map_layers().items():
+            x = batch.inputs[name]
+            cam = self.cam(logit_of(model, head, names), layer, inputs, targets).detach()
+            cam = cam.relu() if self.relu else cam
+            cam = cam.masked_fill(lacks(x).view(-1, *[1] * (cam.ndim - 1)), 0.0)
+            found[name] = enlarged(cam, x.shape[2:]).float().numpy()  # (B, 1, *space)
         return found, dict.fromkeys(found, not self.relu), {}, {}
+
+    def cam(self, logit: Callable, layer: nn.Module, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        """The weighted sum of the layer's maps, (B, 1, *space of the layer), signs as they are."""
+        return attr.LayerGradCam(logit, layer).attribute(inputs, additional_forward_args=(targets,))
+
+
+def enlarged(cam: Tensor, size: torch.Size) -> Tensor:
+    """A map (B, 1, *small) at the picture's size, (B, 1, *size), linear between its places."""
+    mode = "bilinear" if len(size) == 2 else "trilinear"
+    return F.interpolate(cam, size=size, mode=mode, align_corners=False)

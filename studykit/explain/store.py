@@ -162,6 +162,12 @@ def read(run: Run, key: str, ids: Sequence[str] | None = None) -> Explanation:
     )
 
 
+def read_check(run: Run, key: str, name: str) -> np.ndarray | None:
+    """One check of a stored explanation, (B,); None where it has none of that name."""
+    small = _opened(run.folder / FILE / key, stamp(run, key)).small
+    return small.get(f"checks/{name}")
+
+
 class _Stored:
     """A stored explanation, opened: all but its maps are in memory."""
 

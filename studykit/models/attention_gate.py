@@ -36,7 +36,7 @@ from studykit.models.bagnet import CONV, HALF, evidence, local_network
 from studykit.models.encoders import Columns, Encoder, LastMap, MapEncoder, Normalise, Residual, TimmEncoder
 from studykit.models.fusion import FusionModel, Head, pooled
 from studykit.models.norm import BatchNorm
-from studykit.models.taps import Tap
+from studykit.models.taps import Tap, taps
 from studykit.models.words import Words
 
 FUSIONS = ("gate", "concat", "product", "sum", "cross_attention")
@@ -84,7 +84,7 @@ class AttentionGate(nn.Module):
             self.phi = conv(gating_channels, inter, 1)
             self.rho = nn.Linear(record, inter, bias=False) if record else None
             self.psi = conv(inter, 1, 1)
-        self.alpha = Tap("how much each place of the global map counts, from 0 to 1")
+        self.alpha = Tap("how much each place of the global map counts, from 0 to 1", "places")
         self.W = conv(in_channels, out, 1, bias=bias)
         self.norm = BatchNorm(out) if norm == "batch" else nn.Identity()
 
@@ -111,7 +111,8 @@ class Fetch(nn.Module):
         super().__init__()
         self.query = conv(in_channels, inter, 1)
         self.key = conv(gating_channels, inter, 1, bias=False)  # a bias would fall out of the softmax
-        self.alpha = Tap("how much each place of the global map (rows) takes from each window (columns)")
+        says = "how much each place of the global map (rows) takes from each window (columns)"
+        self.alpha = Tap(says, "tokens")
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor:  # noqa: D102
         q, k = self.query(x).flatten(2), self.key(g).flatten(2)  # (B, d, N), (B, d, N')
@@ -256,6 +257,8 @@ class AttentionGateFusion(FusionModel, name="attention_gate"):
             spatial_dims=len(whole.shape) - 1, lean=not faithful, record=record,
             constant=self.gate == "constant",
         )  # fmt: skip
+        for tap in taps(self.fusion).values():
+            tap.weighs = (self.whole,) if tap.of == "places" else (self.close,)
         places = math.prod(map_sides(net, whole)) if self.head == "flatten" else 1
         self._make_heads(net.channels[-1], local.channels[-1], places, record, loss_weights)
         if self.gate == "random":

@@ -59,7 +59,8 @@ class CrossAttention(FusionModel, name="cross_attention"):
         self.norms = nn.ModuleDict({n: nn.LayerNorm(width) for n in names})
         self.attend = nn.ModuleDict({n: Attention(width, heads, key_bias=False) for n in names})
         says = "how much each token of the others counts for each token of"
-        self.taps = nn.ModuleDict({n: Tap(f"{says} '{n}', by head") for n in names})
+        others = {n: tuple(other for other in names if other != n) for n in names}
+        self.taps = nn.ModuleDict({n: Tap(f"{says} '{n}', by head", "tokens", others[n]) for n in names})
         self.after = nn.ModuleDict({n: feed_forward(width) for n in names})
         self.dropout = nn.Dropout(dropout)
         self.logits = self.linear_heads(width * len(names))

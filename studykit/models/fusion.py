@@ -135,6 +135,10 @@ class FusionModel(Named, nn.Module):
             for name in texts
         }
 
+    def sides(self, features: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+        """The sides S of the map whose places are the tokens of a stream, by stream; see `taps`."""
+        return {stream: tuple(f.shape[2:]) for stream, f in features.items() if f.ndim > 3}
+
     @property
     def notes(self) -> list[str]:
         """Sentences that a person should read before training or reading this very model."""

@@ -41,7 +41,7 @@ from studykit.models.fusion import FusionModel
 from studykit.models.kan import KanEncoder, TabEncoder
 from studykit.models.mmcaf_image import PENet, PyramidImageEncoder3d
 from studykit.models.norm import BatchNorm
-from studykit.models.taps import Tap
+from studykit.models.taps import Tap, taps
 
 PRESETS = {
     "repaired": {"tokens": "sequence", "merge": "concat", "norm": "layer", "shared": False, "reach": 3.0},
@@ -164,8 +164,8 @@ class MultiScaleCrossAttention(nn.Module):
         times = 2 if self.concat else 1
         self.fusions = nn.ModuleList(BidirectionalScaleFusion(times * a, times * b) for a, b in steps)
         self.out_features = times * dim
-        self.image_asks = nn.ModuleList(Tap(_asks("image", "table", d)) for d in dims)
-        self.table_asks = nn.ModuleList(Tap(_asks("table", "image", d)) for d in dims)
+        self.image_asks = nn.ModuleList(Tap(_asks("image", "table", d), "tokens") for d in dims)
+        self.table_asks = nn.ModuleList(Tap(_asks("table", "image", d), "tokens") for d in dims)
 
     def scales(self, image: Tensor, table: Tensor) -> list[Tensor]:
         """O_1, O_2, O_3 of the equations: (B, dim / scale), twice as wide where directions are joined."""
@@ -257,7 +257,7 @@ class MMCAF(FusionModel, name="mmcaf"):
             width, merge=chosen["merge"], norm=chosen["norm"], dropout=dropout, key_bias=not many
         )
         self.logits = self.linear_heads(self.fusion.out_features)
-        self._warn_of_one_token()
+        self._tell_taps()
 
     @classmethod
     def suits(cls, schema: Schema) -> str:
@@ -294,11 +294,20 @@ class MMCAF(FusionModel, name="mmcaf"):
         z = self.fusion(features[self.volume], features[self.record])  # (B, out_features)
         return {name: layer(z) for name, layer in self.logits.items()}
 
-    def _warn_of_one_token(self) -> None:
-        if self.tokens == "vector":
-            for tap in (*self.fusion.image_asks, *self.fusion.table_asks):
-                tap.says += "; with one token a side it is always 1"
-            warnings.warn(ONE_TOKEN, UserWarning, stacklevel=3)
+    def sides(self, features: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:  # noqa: D102
+        return {self.volume: self.places}
+
+    def _tell_taps(self) -> None:
+        """What they weigh; one token a side is no place and no column."""
+        for tap in taps(self.encoders[self.volume]).values():
+            tap.weighs = (self.volume,) if tap.of == "places" else ()
+        if self.tokens == "sequence":
+            for image, table in zip(self.fusion.image_asks, self.fusion.table_asks, strict=True):
+                image.weighs, table.weighs = (self.record,), (self.volume,)
+            return
+        for tap in (*self.fusion.image_asks, *self.fusion.table_asks):
+            tap.says += "; with one token a side it is always 1"
+        warnings.warn(ONE_TOKEN, UserWarning, stacklevel=3)
 
     def dead_parameters(self) -> tuple[str, ...]:
         """With one token a side, what only shapes the attention weights: queries and keys."""

@@ -142,7 +142,7 @@ class MultiScaleConvAttention3d(nn.Module):
             self.spatial = SpatialAttention3d()
         self.fusion = DepthwiseConvFusion3d(channels, channels)
         self.channel_tap = Tap("how much each channel of the map counts, 0 to 1")
-        self.spatial_tap = Tap("how much each place of the map counts, 0 to 1")
+        self.spatial_tap = Tap("how much each place of the map counts, 0 to 1", "places")
 
     def forward(self, x: Tensor) -> Tensor:
         """Channels are weighed, then places, then neighbourhoods of three sizes."""
@@ -186,7 +186,7 @@ class FeedbackPropagation3d(nn.Module):
         self.key = nn.Conv3d(channels, channels, 3, padding=1)
         gates = 2 if merge == "gated_sum" else 0
         self.gates = nn.ModuleList(nn.Conv3d(2 * channels, 2, 3, padding=1) for _ in range(gates))
-        self.tap = Tap("how far two scales agree at each channel and place, 0 to 1")
+        self.tap = Tap("how far two scales agree at each channel and place, 0 to 1", "places")
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Where the two agree, both are let through more."""

@@ -5,6 +5,18 @@
     seen["gate.tap"]                     # the coefficients of this very pass, (B, ...)
 
 Control: with `hold`, a gate keeps one value for all cases. If nothing gets worse, it was decoration.
+
+A tap says what its coefficients are `of`, so that a picture can be made of them without knowing the model:
+
+    "channels"  each belongs to a channel or a number, which has no place (the usual)
+    "places"    (B, C, *S): each place of the map of the stream in `weighs`
+    "tokens"    (B, ..., N, N'): how much each of N tokens takes from each of N'; the latter are those of the
+                streams in `weighs`, one stream behind the other. A record has one token a source column, a
+                text one for its start and one a word, a picture one a place of the map whose sides
+                `FusionModel.sides` tells.
+
+A module that knows no streams leaves `weighs` empty, and the model that it stands in fills it. A stream is a
+modality unless the model's `sources` says otherwise. With `weighs` empty there is no map.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,13 +27,19 @@ from torch import Tensor, nn
 
 from studykit.catalog import InputError, check_choice
 
+OF = ("channels", "places", "tokens")
+
 
 class Tap(nn.Identity):
-    """Coefficients pass here once a forward pass; `says` tells a person what they are."""
+    """Coefficients pass here once a forward pass; `says` tells a person what they are.
 
-    def __init__(self, says: str):
+    of, weighs: see the file. Raises InputError for an `of` that is none of OF.
+    """
+
+    def __init__(self, says: str, of: str = "channels", weighs: tuple[str, ...] = ()):
         super().__init__()
-        self.says = says
+        check_choice("kind of coefficients", of, OF)
+        self.says, self.of, self.weighs = says, of, weighs
 
 
 def taps(model: nn.Module) -> dict[str, Tap]:

@@ -28,7 +28,7 @@ OTHERWISE = {
     "attention_gate, repaired": {"epochs": 24, "rate": 2e-3},
     "attention_gate, faithful": {"epochs": 12, "rate": 2e-3},  # more does not help: its fusion is not trained
     "drifa, faithful": {"epochs": 24},
-    "mmcaf, faithful": {"epochs": 4},
+    "mmcaf, faithful": {"epochs": 8},
     "mmcaf, repaired": {"epochs": 8},
 }
 LEFT_OUT = ("published loss weights", "trained with the gate at 1")  # variants of one model

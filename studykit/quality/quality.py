@@ -1,0 +1,277 @@
+"""How good the maps of runs are: every score of every method on the held-out cases, kept in the run folder.
+
+quality.parquet    one row a case, method, modality and score: `value`, what `chance` would get, and `why` it
+                   is NaN; with the case's patient (group), label, prediction, and the size of its region
+curves.parquet     one row a case, method, modality, curve and step
+How they were made, and the digest of the weights, stand in the files' metadata.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from studykit.catalog import InputError, build, spec
+from studykit.explain import Explainer, key, store
+from studykit.explain.explain import explained, opened
+from studykit.quality.dice import dice
+from studykit.quality.region import known_by, region
+from studykit.quality.score import Asked, Score, Scored, heat_of
+from studykit.quality.threshold import tuned
+from studykit.sweep import sweep
+from studykit.training.run import Run
+from studykit.whole import write_whole
+
+FILE, CURVES = "quality.parquet", "curves.parquet"
+TOGETHER = 32  # cases a worker is given at a time
+TUNING = 48  # validation cases that a threshold is tuned on
+CUT = ("iou", "dice")  # scores that cut the map at a threshold
+CURVE = ["case", "method", "modality", "curve", "step", "value"]
+
+
+def quality(
+    runs: Run | Sequence[Run],
+    methods: Sequence[Explainer | Mapping[str, Any] | str] = (),
+    scores: Sequence[Score | Mapping[str, Any] | str] = (),
+    of: str = "predicted",
+    cases: int = 0,
+    seed: int = 0,
+    workers: int = 0,
+    scheduler: str = "",
+    watch: Callable[[Iterable], Iterable] = iter,
+) -> Iterator[tuple[Run, pd.DataFrame]]:
+    """Each run with its table of scores, read where it stands, else made and kept; explains what is missing.
+
+    methods: those that suit a run's model, with the controls always beside; by default what is explained
+    already, else all that suit. scores: by default all but the dear ones. of: the class explained, see
+    `Explainer`. cases: how many held-out cases, drawn; 0 for all. workers, scheduler: see `studykit.sweep`.
+    Only the methods and scores that are not there yet are computed.
+    """
+    runs = [runs] if isinstance(runs, Run) else list(runs)
+    chosen = [_built(Score, score) for score in scores or usual_scores()]
+    for run in runs:
+        asked, ids = suiting(run, methods, of), drawn(run, cases, seed)
+        for _ in explained([run], asked, of, workers=workers, scheduler=scheduler, watch=watch):
+            pass
+        about = {"weights": store.weights_digest(run), "ids": ids, "of": of, "seed": seed}
+        table, curves, done = _stored(run, about)
+        wanted = {key(m, of): [s for s in chosen if _pair(key(m, of), s) not in done] for m in asked}
+        if any(wanted.values()):
+            thresholds = {m: _thresholds(run, m, of) for m in asked if _cuts(wanted[key(m, of)])}
+            work = partial(
+                _portion, folder=str(run.folder), of=of, seed=seed,
+                wanted={name: [spec(score) for score in some] for name, some in wanted.items()},
+                methods=[spec(method) for method in asked],
+                thresholds={key(m, of): found for m, found in thresholds.items()},
+            )  # fmt: skip
+            portions = [ids[start : start + TOGETHER] for start in range(0, len(ids), TOGETHER)]
+            made = list(sweep(work, portions, workers=workers, scheduler=scheduler, watch=watch))
+            done |= {_pair(name, score) for name, some in wanted.items() for score in some}
+            table = pd.concat([table, *(rows for rows, _ in made)], ignore_index=True)
+            curves = pd.concat([curves, *(rows for _, rows in made)], ignore_index=True)
+            curves = curves.drop_duplicates(["case", "method", "modality", "curve", "step"])
+            _write(run, CURVES, curves, about)
+            _write(run, FILE, table, about | {"done": sorted(done)})
+        yield run, read(run)
+
+
+def usual_scores() -> list[str]:
+    """The names of all scores but the dear ones."""
+    return [name for name, score in sorted(Score.catalogue.items()) if not score.dear]
+
+
+def suiting(run: Run, methods: Sequence[Explainer | Mapping[str, Any] | str], of: str) -> list[Explainer]:
+    """The methods that suit the run's model and the controls; where none is named, those explained already.
+
+    Raises InputError where none of those that are named suits.
+    """
+    if not methods:
+        stored = [store.read(run, name, []).spec for name in store.methods(run)]
+        methods = [one for at, one in enumerate(stored) if one not in stored[:at]] or usual_methods()
+    chosen, model, reasons = {}, run.model(), []
+    for wish in methods:
+        method = _built(Explainer, wish)
+        reason = method.suits(model, run.schema)
+        if reason:
+            reasons.append(reason)
+        else:
+            chosen[key(method, of)] = method
+    if not chosen:
+        raise InputError(reasons[0])
+    for control in (method() for _, method in sorted(Explainer.catalogue.items()) if method.control):
+        if not control.suits(model, run.schema):
+            chosen.setdefault(key(control, of), control)
+    return list(chosen.values())
+
+
+def usual_methods() -> list[str]:
+    """The names of all methods but the controls."""
+    return [name for name, method in sorted(Explainer.catalogue.items()) if not method.control]
+
+
+def drawn(run: Run, cases: int, seed: int) -> list[str]:
+    """So many of the run's held-out cases, in their order; all of them for 0."""
+    ids = run.test_ids
+    some = np.random.default_rng(seed).permutation(len(ids))[: cases or None]
+    return [ids[at] for at in sorted(some)]
+
+
+def read(run: Run) -> pd.DataFrame:
+    """The stored table; InputError, with what to run, where there is none of the weights that stand there."""
+    about = _about(run.folder / FILE)
+    if about is None or about["weights"] != store.weights_digest(run):
+        raise InputError(
+            f"{run.folder} holds no scores of its maps; make them with "
+            f"`python -m studykit quality {run.folder}`."
+        )
+    return pd.read_parquet(run.folder / FILE)
+
+
+def read_curves(run: Run) -> pd.DataFrame:
+    """The curves behind the scores: case, method, modality, curve, step, value; InputError as `read`."""
+    read(run)
+    return pd.read_parquet(run.folder / CURVES)
+
+
+def stamp(run: Run) -> int:
+    """What changes when the scores are made anew."""
+    path = run.folder / FILE
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+def _built(kind: type, wish: Any) -> Any:
+    return wish if isinstance(wish, kind) else build(kind, wish)
+
+
+def _pair(method: str, score: Score) -> str:
+    return f"{method} | {key(score)}"
+
+
+def _cuts(scores: Iterable[Score]) -> bool:
+    return any(score.name in CUT for score in scores)
+
+
+def _about(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(pyarrow.parquet.read_schema(path).metadata[b"studykit"])
+    except (pa.ArrowInvalid, KeyError, TypeError):
+        return None  # damaged, or not ours: made anew
+
+
+def _stored(run: Run, about: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, set[str]]:
+    """What stands already of these very cases: the scores, the curves, and which were made."""
+    held = _about(run.folder / FILE)
+    if held is None or {name: held.get(name) for name in about} != about:
+        return pd.DataFrame(), pd.DataFrame(columns=CURVE), set()
+    return pd.read_parquet(run.folder / FILE), pd.read_parquet(run.folder / CURVES), set(held["done"])
+
+
+def _write(run: Run, file: str, rows: pd.DataFrame, about: Mapping[str, Any]) -> None:
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), "studykit": json.dumps(about)})
+    sink = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink)
+    write_whole(run.folder / file, sink.getvalue().to_pybytes())
+
+
+def _thresholds(run: Run, method: Explainer, of: str) -> dict[str, float]:
+    """Where the method's maps of each picture are cut, tuned on validation cases."""
+    table = run.predictions
+    ids = table.loc[table["split"] == "val", "id"].tolist()[:TUNING]
+    if not ids:
+        return {}
+    batch, model = run.prepared.load(ids), run.model()
+    made, found = method(model, batch, of=of), {}
+    known = known_by(run.prepared, ids)
+    for name, values in made.maps.items():
+        modality = run.schema.modality(name)
+        where = region(run.prepared, batch, modality, known)
+        with suppress(InputError):  # no validation case has a region and a map
+            if where is not None:
+                found[name] = tuned(heat_of(values, modality), where, dice)
+    return found
+
+
+def _portion(
+    ids: list[str],
+    folder: str,
+    of: str,
+    seed: int,
+    methods: list[dict],
+    wanted: Mapping[str, list[dict]],
+    thresholds: Mapping[str, Mapping[str, float]],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The scores and the curves of a portion of a run's cases; runs in whatever process is given it."""
+    run, model = opened(folder)
+    batch = run.prepared.load(ids)
+    batch.inputs = {name: batch.inputs[name] for name in model.modalities}
+    explainers = {key(method, of): method for method in (build(Explainer, one) for one in methods)}
+    stored = {name: store.read(run, name, ids) for name in explainers}
+    facts, known = facts_of(run, ids), known_by(run.prepared, run.test_ids)
+    regions = {n: region(run.prepared, batch, run.schema.modality(n), known) for n in model.modalities}
+    rows, curves = [], []
+    for name, explainer in explainers.items():
+        scores = [build(Score, score) for score in wanted[name]]
+        for modality in stored[name].maps if scores else ():
+            others = {o: e for o, e in stored.items() if o != name and modality in e.maps}
+            asked = Asked(
+                model, batch, explainer, stored[name], run.schema.modality(modality), regions[modality],
+                others, thresholds.get(name, {}).get(modality, 0.5), seed,
+            )  # fmt: skip
+            about = {"method": name, "modality": modality, "control": explainer.control}
+            about["size"] = _size(regions[modality], len(ids))
+            for score in scores:
+                if not score.suits(asked):
+                    for statistic, found in score(asked).items():
+                        rows.append(_rows(facts, about | {"score": statistic}, found))
+                        curves += _curve_rows(ids, name, modality, found)
+    together = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    return together, pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=CURVE)
+
+
+def facts_of(run: Run, ids: Sequence[str]) -> pd.DataFrame:
+    """What is known of some cases: case, group (patient), label, predicted, right (none without a label)."""
+    task = run.schema.tasks[0]
+    table = run.predictions.set_index("id").loc[list(ids)]
+    told = f"{task.name}.predicted" in table
+    said = table[f"{task.name}.predicted"] if told else pd.Series(None, table.index, dtype=object)
+    label = table[task.name].astype(object).where(table[task.name].notna(), None)
+    right = (label == said).astype(object).where(label.notna() & told, None)
+    return pd.DataFrame(
+        {"case": list(ids), "group": table["group"], "label": label, "predicted": said, "right": right}
+    ).reset_index(drop=True)
+
+
+def _size(where: np.ndarray | None, count: int) -> np.ndarray:
+    """The region's share of the places, NaN where it is empty."""
+    if where is None:
+        return np.full(count, np.nan)
+    share = where.reshape(count, -1).mean(axis=1)
+    return np.where(share > 0, share, np.nan)
+
+
+def _rows(facts: pd.DataFrame, about: Mapping[str, Any], found: Scored) -> pd.DataFrame:
+    chance = np.full(len(facts), np.nan) if found.chance is None else found.chance
+    why = found.why if found.why is not None else [""] * len(facts)
+    return facts.assign(**about, value=found.values, chance=chance, why=list(why))
+
+
+def _curve_rows(ids: list[str], method: str, modality: str, found: Scored) -> list[pd.DataFrame]:
+    return [
+        pd.DataFrame(
+            {
+                "case": np.repeat(ids, values.shape[1]), "method": method, "modality": modality,
+                "curve": name, "step": np.tile(found.steps, len(ids)), "value": values.ravel(),
+            }
+        )
+        for name, values in found.curves.items()
+    ]  # fmt: skip
