@@ -3,11 +3,19 @@
 from studykit.quality import (
     agreement,
     completeness,
+    degradation,
+    deletion,
     dice,
+    infidelity,
+    insertion,
     iou,
+    irof,
+    max_sensitivity,
     pointing_game,
+    randomisation,
     relevance_mass,
     relevance_rank,
+    road,
     sparseness,
 )
 from studykit.quality.grading import grades
@@ -17,6 +25,7 @@ from studykit.quality.summary import coherence, summary
 
 __all__ = [
     "Asked", "Score", "Scored", "coherence", "grades", "heat_of", "quality", "speaking", "summary",
-    "agreement", "completeness", "dice", "iou", "pointing_game", "relevance_mass", "relevance_rank",
+    "agreement", "completeness", "degradation", "deletion", "dice", "infidelity", "insertion", "iou", "irof",
+    "max_sensitivity", "pointing_game", "randomisation", "relevance_mass", "relevance_rank", "road",
     "sparseness",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ from studykit.explain.explainer import drawing
 from studykit.explain.integrated_gradients import absent_like
 from studykit.quality.score import TOGETHER, Asked
 
-FAST = 2**16  # numbers that go through a network at a time, where it is fastest
+FAST = 2**20  # numbers that go through a network at a time, where it is fastest
 
 OUT_OF_DISTRIBUTION = (
     "A picture of which a part is replaced is like none that the model has learned from, so some of what the "

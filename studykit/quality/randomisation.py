@@ -4,7 +4,8 @@ randomisation = mean over redraws of Spearman(map of the model, map of the model
 the same case, the same class
 
 A method whose maps stay as they are shows the picture, not the model: an edge detector has 1. About 0 is
-right. Beside it |Spearman|, because a map may come back turned over; SSIM of the maps, each scaled to [0,
+right. Beside it |Spearman|, because a map may come back turned over; Spearman of the maps' sizes |h|, which
+tells where a method only multiplies the picture with something drawn; SSIM of the maps, each scaled to [0,
 1]; and Pearson's correlation of their histograms of oriented gradients (flat pictures only). A map that has
 become the same everywhere tells nothing of the first, so its correlations count as 0. With several classes,
 also Spearman against the map of another class, drawn at random, of the model as it is ("random logit").
@@ -63,7 +64,7 @@ class Randomisation(Score, name="randomisation"):
     def scored(self, asked):  # noqa: D102
         cases, why = _comparable(asked)
         targets = torch.as_tensor(asked.explanation.targets)
-        ways = {"": spearman, ", absolute": lambda *maps: np.abs(spearman(*maps))}
+        ways = {"": spearman, ", absolute": lambda *maps: np.abs(spearman(*maps)), ", of sizes": of_sizes}
         if asked.modality.kind in ("image", "volume"):
             ways[", SSIM"] = ssim
         if asked.modality.kind == "image":
@@ -172,12 +173,20 @@ def explained(asked: Asked, model: FusionModel, targets: torch.Tensor, cases: np
     return np.concatenate(found) if found else asked.heat[:0]
 
 
-def spearman(asked: Asked, heat: np.ndarray, cases: np.ndarray) -> np.ndarray:
-    """Spearman's correlation (n,) over places, of the maps `heat` (n, *space) with the cases' own."""
+def spearman(asked: Asked, heat: np.ndarray, cases: np.ndarray, act=lambda values: values) -> np.ndarray:
+    """Spearman's correlation (n,) over places, of the maps `heat` (n, *space) with the cases' own.
+
+    act: what is done with the places' values first.
+    """
     ids = places(asked.batch.inputs[asked.modality.name][cases], asked.modality)
-    pairs = zip(relevance(asked.heat[cases], ids), relevance(heat, ids), strict=True)
+    pairs = zip(act(relevance(asked.heat[cases], ids)), act(relevance(heat, ids)), strict=True)
     there = [(one[~np.isnan(one)], other[~np.isnan(one)]) for one, other in pairs]
     return np.array([_pearson(rankdata(one), rankdata(other)) for one, other in there])
+
+
+def of_sizes(asked: Asked, heat: np.ndarray, cases: np.ndarray) -> np.ndarray:
+    """The same (n,) of the values' sizes: a method that multiplies by the input has the picture in them."""
+    return spearman(asked, heat, cases, np.abs)
 
 
 def ssim(asked: Asked, heat: np.ndarray, cases: np.ndarray) -> np.ndarray:
