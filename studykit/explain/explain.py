@@ -33,7 +33,7 @@ def explain(
     explainer = method if isinstance(method, Explainer) else build(Explainer, method)
     for _ in explained([run], [explainer], of=of, ids=ids, size=size, watch=watch):
         pass
-    return store.read(run, key(explainer, of))
+    return store.read(run, key(explainer, of), run.test_ids if ids is None else ids)
 
 
 def explained(
@@ -48,9 +48,9 @@ def explained(
 ) -> Iterator[tuple[Run, Explainer, int]]:
     """Each run with each method once its explanation stands, and how many cases were worked on for it.
 
-    Only what is not there, or is of other weights or cases, is made; what a stopped call had begun is gone on
-    with. workers, scheduler: see `studykit.sweep`; a portion of 64 cases travels at a time, and no more than
-    a few are in memory at once. Raises InputError where a method does not suit a run's model.
+    Only what is not there, or is of other weights or fewer cases, is made; what a stopped call had begun is
+    gone on with. workers, scheduler: see `studykit.sweep`; a portion of 64 cases travels at a time, and no
+    more than a few are in memory at once. Raises InputError where a method does not suit a run's model.
     """
     plan, jobs = [], []
     for run in runs:

@@ -127,11 +127,11 @@ def write(run: Run, key: str, explanation: Explanation) -> None:
 
 
 def is_current(run: Run, key: str, ids: Sequence[str]) -> bool:
-    """Whether `key` is stored for these very cases and the weights that stand there now."""
+    """Whether `key` is stored for these cases (perhaps more) and the weights that stand there now."""
     if key not in methods(run):
         return False
-    attributes = _opened(run.folder / FILE / key, stamp(run, key)).about
-    return attributes["ids"] == list(ids) and attributes["weights"] == weights_digest(run)
+    stored = _opened(run.folder / FILE / key, stamp(run, key))
+    return set(ids) <= set(stored.position) and stored.about["weights"] == weights_digest(run)
 
 
 def read(run: Run, key: str, ids: Sequence[str] | None = None) -> Explanation:

@@ -58,7 +58,7 @@ def quality(
     chosen = [_built(Score, score) for score in scores or usual_scores()]
     for run in runs:
         asked, ids = suiting(run, methods, of), drawn(run, cases, seed)
-        for _ in explained([run], asked, of, workers=workers, scheduler=scheduler, watch=watch):
+        for _ in explained([run], asked, of, ids, workers=workers, scheduler=scheduler, watch=watch):
             pass
         about = {"weights": store.weights_digest(run), "ids": ids, "of": of, "seed": seed}
         table, curves, done = _stored(run, about)
