@@ -21,8 +21,11 @@ def said(capsys, *arguments):
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "models", "suits", "check", "fetch", "import", "run", "explain", "contributions", "serve"],
-)
+    [
+        "demo", "models", "suits", "check", "fetch", "import", "run", "explain", "quality", "contributions",
+        "serve",
+    ],
+)  # fmt: skip
 def test_help_gives_an_example(capsys, command):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -35,6 +38,7 @@ def test_help_gives_an_example(capsys, command):
     [
         (["run", "nowhere.json"], "There is no recipe named 'nowhere.json'"),
         (["explain", "nowhere"], "There is no folder nowhere"),
+        (["quality", "nowhere"], "There is no folder nowhere"),
         (["contributions", "nowhere"], "There is no folder nowhere"),
         (["contributions", "nowhere", "--parts", "image"], "--parts is written MODALITY=HOW"),
         (["serve", "nowhere"], "There is no folder nowhere"),
@@ -64,6 +68,29 @@ def test_explain_says_which_method_suits(capsys, runs):
     assert code == 2 and "None of these methods suits" in err
     code, _, err = said(capsys, "explain", runs / "fusion", "--methods", "grad_camm")
     assert code == 2 and "did you mean grad_cam" in err
+
+
+def test_explain_takes_the_class_and_processes(capsys, runs, tmp_path):
+    copy = shutil.copytree(runs / "fusion", tmp_path / "fusion")
+    asked = ("--methods", "grad_cam", "random_map", "--of", "true", "--workers", "1")
+    code, out, _ = said(capsys, "explain", copy, *asked)
+    assert code == 0 and "random_map of 20 cases" in out
+    assert (copy / "fold-0" / "explanations.zarr" / "grad_cam,of=true").is_dir()
+    code, _, err = said(capsys, "explain", copy, "--of", "wrong")
+    assert code == 2 and "no class explained named 'wrong'" in err
+
+
+def test_quality_prints_scores_and_grades_and_attention(capsys, runs, tmp_path):
+    copy = shutil.copytree(runs / "fusion", tmp_path / "fusion")
+    scores = ("--scores", "relevance_mass", "randomisation", "--cases", "6", "--methods", "grad_cam")
+    code, out, _ = said(capsys, "quality", copy, *scores, "--attention")
+    assert code == 0 and "edge_map" in out and "randomisation, of sizes" in out
+    assert "Graded against the planted truth" in out and "believed" in out
+    assert "has no attention to read" in out
+    code, out, _ = said(capsys, "quality", copy, *scores, "--by", "size")
+    assert code == 0 and "small" in out
+    code, _, err = said(capsys, "quality", copy, *scores[:2], "relevance_mas")
+    assert code == 2 and "did you mean relevance_mass" in err
 
 
 def test_run_checks_what_it_shall_explain_before_it_trains(capsys, tmp_path):
