@@ -10,31 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from studykit.quality.relevance_mass import counted, with_reasons
-from studykit.quality.score import Asked, Score, Scored
-from studykit.quality.threshold import by_luck, check_threshold, overlap
+from studykit.quality.iou import IoU
+from studykit.quality.threshold import overlap
 
 
 @dataclass(frozen=True)
-class Dice(Score, name="dice"):
-    """threshold: where the map, scaled to [0, 1], is cut; None: where asked, as tuned on other cases."""
-
-    threshold: float | None = None
+class Dice(IoU, name="dice"):
+    """threshold: as for the intersection over union."""
 
     title = "Dice coefficient"
     asks = "How well do the places that the map marks cover the region, and only it?"
-    wants_region = True
 
-    def __post_init__(self):
-        if self.threshold is not None:
-            check_threshold(self.threshold)
-
-    def scored(self, asked: Asked) -> dict[str, Scored]:  # noqa: D102
-        heat = counted(asked)
-        threshold = asked.threshold if self.threshold is None else self.threshold
-        values = dice(heat, asked.region, threshold)
-        chance = by_luck(overlap(heat, asked.region, threshold), _dice)
-        return {self.name: with_reasons(asked, heat, values, chance)}
+    @staticmethod
+    def share(shared, marked, region):  # noqa: D102
+        return 2 * shared / (marked + region)
 
 
 def dice(heat: np.ndarray, region: np.ndarray, threshold: float) -> np.ndarray:
@@ -45,8 +34,4 @@ def dice(heat: np.ndarray, region: np.ndarray, threshold: float) -> np.ndarray:
     the shapes differ or the threshold is outside [0, 1).
     """
     found = overlap(heat, region, threshold)
-    return _dice(found.shared, found.marked, found.region)
-
-
-def _dice(shared, marked, region):
-    return 2 * shared / (marked + region)
+    return Dice.share(found.shared, found.marked, found.region)

@@ -32,9 +32,14 @@ class IoU(Score, name="iou"):
     def scored(self, asked: Asked) -> dict[str, Scored]:  # noqa: D102
         heat = counted(asked)
         threshold = asked.threshold if self.threshold is None else self.threshold
-        values = iou(heat, asked.region, threshold)
-        chance = by_luck(overlap(heat, asked.region, threshold), _iou)
-        return {self.name: with_reasons(asked, heat, values, chance)}
+        found = overlap(heat, asked.region, threshold)
+        values = self.share(found.shared, found.marked, found.region)
+        return {self.name: with_reasons(asked, heat, values, by_luck(found, self.share))}
+
+    @staticmethod
+    def share(shared, marked, region):
+        """Of numbers of places."""
+        return shared / (marked + region - shared)
 
 
 def iou(heat: np.ndarray, region: np.ndarray, threshold: float) -> np.ndarray:
@@ -45,8 +50,4 @@ def iou(heat: np.ndarray, region: np.ndarray, threshold: float) -> np.ndarray:
     the shapes differ or the threshold is outside [0, 1).
     """
     found = overlap(heat, region, threshold)
-    return _iou(found.shared, found.marked, found.region)
-
-
-def _iou(shared, marked, region):
-    return shared / (marked + region - shared)
+    return IoU.share(found.shared, found.marked, found.region)
