@@ -2,8 +2,9 @@
 
 Somewhere in the picture lies a patch of at most 2 % of its area. Stripes that run across it mean one class,
 stripes that run up and down the other. Patches of the same form with a checked texture lie elsewhere, alike
-for both classes, so that edges do not give the place away. In some cases the record tells, too, or instead:
-the telling patch is then checked as well, or the marker near zero.
+for both classes, so that a patch alone is no evidence; stripes have clearer edges than checks, and an edge
+detector finds them, too. In some cases the record tells, too, or instead: the telling patch is then checked
+as well, or the marker near zero.
 
 What a map of a model that has learned this should show is known to the pixel and the column. These are
 phantoms: no number measured on them says anything about patients.

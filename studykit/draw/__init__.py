@@ -13,6 +13,16 @@ from studykit.draw.contribution import (
     part_bars,
     region_map,
 )
+from studykit.draw.gallery import gallery, mapped, pictured
+from studykit.draw.quality import (
+    agreement_grid,
+    case_spreads,
+    curve_bands,
+    interval_grid,
+    legend,
+    method_looks,
+    spoken,
+)
 from studykit.draw.scan import color_limit, heat, outline, picture
 from studykit.draw.shares import modality_colors, percent, share_bars
 from studykit.draw.words import marked_words
@@ -21,7 +31,8 @@ hv.extension("bokeh", logo=False, inline=True)  # notebooks work with no interne
 silence(FIXED_SIZING_MODE)  # HoloViews sizes the frame, not the figure
 
 __all__ = [
-    "case_dots", "chosen_dot", "class_probabilities", "color_limit", "column_effects", "dot_heights", "heat",
-    "marked_words", "measure_shares", "modality_colors", "outline", "part_bars", "percent", "picture",
-    "predicted_values", "region_map", "share_bars",
+    "agreement_grid", "case_dots", "case_spreads", "chosen_dot", "class_probabilities", "color_limit",
+    "column_effects", "curve_bands", "dot_heights", "gallery", "heat", "interval_grid", "legend", "mapped",
+    "marked_words", "measure_shares", "method_looks", "modality_colors", "outline", "part_bars", "percent",
+    "picture", "pictured", "predicted_values", "region_map", "share_bars", "spoken",
 ]  # fmt: skip

@@ -66,7 +66,7 @@ class IROF(Score, name="irof"):
             p = said[end - len(share) : end]
             scores[case] = 1 - np.trapezoid(p / p[0], share)
             curves[case] = np.interp(steps, share, p)
-        return {self.name: Scored(scores, None, why, {"morf": curves}, steps)}
+        return {self.name: Scored(scores, None, why, {"irof": curves}, steps)}
 
 
 def superpixels(picture: np.ndarray, segments: int, modality: Modality) -> np.ndarray:

@@ -58,10 +58,10 @@ class ROAD(Score, name="road"):
         steps = np.array(self.percentiles, dtype=float) / 100
         turn = order(asked)
         curves = {
-            "morf": self._curve(asked, turn, cases, steps),
-            "lerf": self._curve(asked, backwards(turn), cases, steps),
+            "road, morf": self._curve(asked, turn, cases, steps),
+            "road, lerf": self._curve(asked, backwards(turn), cases, steps),
         }
-        scores = (curves["lerf"] - curves["morf"]).mean(axis=1)
+        scores = (curves["road, lerf"] - curves["road, morf"]).mean(axis=1)
         return {self.name: Scored(scores, np.zeros(len(asked)), why, curves, steps)}
 
     def _curve(self, asked: Asked, turn: torch.Tensor, cases: np.ndarray, shares: np.ndarray) -> np.ndarray:

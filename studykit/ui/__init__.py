@@ -5,10 +5,16 @@ import panel as pn
 pn.extension("tabulator", notifications=False, inline=True)  # notebooks work with no internet, too
 
 from studykit.ui.address import follow_address  # noqa: E402  (Panel's extension comes first)
+from studykit.ui.attention_view import AttentionView  # noqa: E402
 from studykit.ui.case_table import CaseTable  # noqa: E402
 from studykit.ui.case_view import CaseView  # noqa: E402
 from studykit.ui.contribution_view import ContributionView  # noqa: E402
 from studykit.ui.frame import frame  # noqa: E402
+from studykit.ui.gallery_view import GalleryView  # noqa: E402
+from studykit.ui.quality_view import QualityView  # noqa: E402
 from studykit.ui.session import Session  # noqa: E402
 
-__all__ = ["CaseTable", "CaseView", "ContributionView", "Session", "follow_address", "frame"]
+__all__ = [
+    "AttentionView", "CaseTable", "CaseView", "ContributionView", "GalleryView", "QualityView", "Session",
+    "follow_address", "frame",
+]  # fmt: skip

@@ -42,16 +42,20 @@ def _ways(title: str, session: Session) -> list[pmui.Button]:
         return link(name, session)
 
     def look(name: str) -> dict[str, str]:
-        line = "currentColor" if name == title.lower() else "transparent"
+        line = "currentColor" if _title(name) == title else "transparent"
         return {"color": "inherit", "borderRadius": 0, "borderBottom": f"2px solid {line}"}
 
     return [
         pmui.Button(
-            label=name.capitalize(), href=pn.bind(partial(there, name), session.param.shown),
+            label=_title(name), href=pn.bind(partial(there, name), session.param.shown),
             variant="text", sx=look(name),
         )
         for name in _names()
     ]  # fmt: skip
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 @cache

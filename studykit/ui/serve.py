@@ -14,7 +14,7 @@ PLACES = ("_dashboards", "../dashboards")  # inside a wheel, beside the package 
 
 
 def pages() -> dict[str, ModuleType]:
-    """{name: page module}, the first one is also shown at "/"."""
+    """{name: page module}; the cases are also shown at "/"."""
     for place in PLACES:
         folder = Path(studykit.__file__).parent / place
         if folder.is_dir():
@@ -29,7 +29,7 @@ def applications(runs: Path) -> dict[str, Callable[[], pn.viewable.Viewable]]:
         return lambda: page.page(runs)  # Panel calls functions, and shows any other callable as text
 
     made = {name: opened(page) for name, page in pages().items()}
-    return {"/": next(iter(made.values())), **made}
+    return {"/": made["cases"], **made}
 
 
 def serve(runs: Path, port: int, show: bool) -> None:

@@ -9,11 +9,14 @@ import pandas as pd
 import param
 
 from studykit.case import Task
+from studykit.catalog import InputError, build
 from studykit.contribution import Contribution, joined
 from studykit.datasets import Dataset
 from studykit.draw import color_limit
 from studykit.explain import Explainer, Explanation, contributions, store
 from studykit.training import Run, find_runs
+
+OF = {"of=predicted": "of the predicted class", "of=true": "of the true class"}
 
 
 class Session(param.Parameterized):
@@ -49,7 +52,7 @@ class Session(param.Parameterized):
         """Offer the model's cases and methods; keep those chosen where it has them, too."""
         self.param.case.objects = self.cases["id"].tolist()
         found = {method for run in self.runs[self.model] for method in store.methods(run)}
-        methods = sorted(found, reverse=True) or [""]
+        methods = sorted(sorted(found, reverse=True), key=is_control) or [""]
         self.param.method.objects = {title_of(method): method for method in methods}
         chosen = {}
         for name in ("case", "method"):
@@ -100,8 +103,14 @@ class Session(param.Parameterized):
     @property
     def run(self) -> Run:
         """The run in which the chosen case was held out."""
-        row = self.cases.set_index("id").loc[self.case]
-        return next(run for run in self.runs[self.model] if run.fold == row["fold"])
+        return self.run_of(self.model)
+
+    def run_of(self, model: str) -> Run | None:
+        """The run in which another model held the chosen case out; None where it has no such case."""
+        folds = self.cases_of(model).set_index("id")["fold"]
+        if self.case not in folds.index:
+            return None
+        return next(run for run in self.runs[model] if run.fold == folds.at[self.case])
 
     @property
     def explanation(self) -> Explanation | None:
@@ -110,6 +119,23 @@ class Session(param.Parameterized):
         if not self.method or self.method not in store.methods(run):
             return None
         return _explained(run, self.method, self.case, store.stamp(run, self.method))
+
+    def laid(self, run: Run, method: str, modality: str) -> tuple[np.ndarray, bool, float] | str:
+        """A stored method's map of the chosen case, ([D,] H, W), its sign, and where its colours end.
+
+        A sentence that says why, where there is none. run: one that held the case out.
+        """
+        try:
+            explanation = _explained(run, method, self.case, store.stamp(run, method))
+        except InputError as why:
+            return str(why)
+        if modality in explanation.maps:
+            values = explanation.maps[modality][0].sum(axis=0)
+            limit = _limit(run, method, modality, store.stamp(run, method))
+            return values, explanation.signed[modality], limit
+        if not explanation.maps:
+            return f"it has no maps: {build(Explainer, explanation.spec).gives}"
+        return f"it has no map of the {modality}, only of the {', '.join(explanation.maps)}"
 
     def contributed(self, model: str, output: str = "") -> Contribution | str:
         """What a model's answers (one output, or all) lose part by part, its folds' held-out cases as one.
@@ -173,7 +199,14 @@ def title_of(key: str) -> str:
     """A stored explanation's name as a person reads it."""
     name, *settings = key.split(",")
     title = Explainer.catalogue[name].title if name in Explainer.catalogue else name or "none stored"
-    return ", ".join([title, *settings])
+    told = [OF.get(setting, setting) for setting in settings]
+    return ", ".join([title, *told])
+
+
+def is_control(key: str) -> bool:
+    """Whether a stored explanation is none, and only shows what a score gives to it."""
+    name = key.split(",")[0]
+    return name in Explainer.catalogue and Explainer.catalogue[name].control
 
 
 # What all visitors share is cached here, bounded: runs and maps until they are made anew, scans as read.
@@ -182,7 +215,7 @@ def _opened(folder: Path, changed: int) -> Run:
     return Run(folder)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def _explained(run: Run, method: str, case: str, changed: int) -> Explanation:
     return store.read(run, method, [case])
 
@@ -197,7 +230,7 @@ def _heads(run: Run, changed: int) -> dict[str, Task]:
     return {head.name: head.task for head in run.model().heads}
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _limit(run: Run, method: str, modality: str, changed: int) -> float:
     values, sources = store.read(run, method).maps[modality], run.schema.modality(modality).sources
     if sources:  # a table: the largest effect of a source column in any case

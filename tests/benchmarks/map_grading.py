@@ -40,7 +40,7 @@ MODELS = {
 TRAINING = {"epochs": 12, "batch": 25, "rate": 3e-3, "encoder_rate": 1.0, "augment": False, "patience": 12}
 SCORES = ("relevance_mass", {"name": "randomisation", "redraws": 10}, "degradation")
 PLAYERS = ("kernel_shap", "modality_shapley", "shapley_sampling")  # a picture is one player: no map of it
-QUICKER = {"occlusion": {"window": 12}, "integrated_gradients": {"steps": 16}, "smooth_grad": {"samples": 8}}
+QUICKER = {"occlusion": {"window": 24}, "integrated_gradients": {"steps": 16}, "smooth_grad": {"samples": 8}}
 
 
 def graded(name: str, out: Path) -> tuple[pd.DataFrame, float]:

@@ -85,7 +85,7 @@ def test_road_by_painting_each_picture_by_hand():
                 with torch.no_grad():
                     said[name, share] = float(torch.sigmoid(model(one)["t"][0, 0]))
         np.testing.assert_allclose(
-            found.curves["morf"][case], [said["morf", s] for s in (0.2, 0.7)], atol=1e-6
+            found.curves["road, morf"][case], [said["morf", s] for s in (0.2, 0.7)], atol=1e-6
         )
         wanted = np.mean([said["lerf", s] - said["morf", s] for s in (0.2, 0.7)])
         assert found.values[case] == pytest.approx(wanted, abs=1e-6)
@@ -126,7 +126,7 @@ def test_irof_by_taking_superpixels_away_one_by_one():
         ratio = np.array(said) / said[0]
         wanted = 1 - sum((a + b) / 2 for a, b in zip(ratio, ratio[1:], strict=False)) / count
         assert found.values[case] == pytest.approx(wanted, abs=1e-5)
-        assert found.curves["morf"][case, [0, -1]] == pytest.approx([said[0], said[-1]], abs=1e-6)
+        assert found.curves["irof"][case, [0, -1]] == pytest.approx([said[0], said[-1]], abs=1e-6)
     assert np.ptp(found.values) > 1e-4
 
 
