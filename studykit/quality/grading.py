@@ -6,9 +6,9 @@ Three questions, each with its number and interval:
     follows   similarity to maps of the model with its weights drawn anew      within FORGOTTEN of 0
     matters   degradation score                                                 above 0
 
-All cases share the redraws, so with few of them the similarity is off by some .1: take ten where much hangs on
-it. A question that was not asked, or could not be told, is left open; a method is believed where none is answered
-no and the first two are answered yes.
+All cases share the redraws, so with few of them the similarity is off by some .1: take ten where much hangs
+on it. A question that was not asked, or could not be told, is left open; a method is believed where none is
+answered no and the first two are answered yes.
 """
 
 import numpy as np

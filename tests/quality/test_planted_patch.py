@@ -27,8 +27,8 @@ EPOCHS = {"concat": 8, "attention_gate": 8}
 
 @pytest.fixture(scope="module")
 def cohort():
-    dataset = PlantedPatch(count=440, size=96)
-    prepared = Prepared.fit(dataset, dataset.cases.index[:300])
+    dataset = PlantedPatch(count=360, size=96)
+    prepared = Prepared.fit(dataset, dataset.cases.index[:220])
     return prepared, prepared.load(dataset.cases.index)
 
 
@@ -36,7 +36,7 @@ def cohort():
 def learned(cohort):
     """Each model with the cases that it is asked about."""
     (prepared, batch), found = cohort, {}
-    train, val, test = (batch.take(range(*ends)) for ends in ((0, 300), (300, 340), (340, 440)))
+    train, val, test = (batch.take(range(*ends)) for ends in ((0, 220), (220, 260), (260, 360)))
     for name, model in MODELS.items():
         torch.manual_seed(0)
         made = build(FusionModel, model, prepared.schema)
