@@ -1,6 +1,6 @@
 """Known reliance: does the contribution go where the evidence is, and follow it as it moves?
 
-Three models, five shares of cases whose label shows in the first picture, three seeds. Patches of 8 of 32
+Two models, five shares of cases whose label shows in the first picture, three seeds. Patches of 8 of 32
 pixels, filled with what stands for absence. A bar is set for probabilities of models that learned labels
 without noise.
 """
@@ -11,7 +11,7 @@ import pytest
 
 from tests.contribution.grading import BAR, graded, order, silent
 
-NAMES = ["late", "concat, hidden layer", "gmu"]
+NAMES = ["concat, hidden layer", "gmu"]  # all models: tests.benchmarks.contribution_grading
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
