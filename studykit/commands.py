@@ -225,17 +225,33 @@ def quality(given: argparse.Namespace) -> None:
     from studykit.quality import grades, quality, summary
     from studykit.training import find_runs
 
+    runs = find_runs(given.run)
+    positive = _positive(runs, given.by)
     bar = partial(tqdm, desc="quality", leave=False, disable=None)
     asked = {"of": given.of, "cases": given.cases, "workers": given.workers, "scheduler": given.scheduler}
-    for run, table in quality(find_runs(given.run), given.methods, given.scores, **asked, watch=bar):
+    for run, table in quality(runs, given.methods, given.scores, **asked, watch=bar, tell=print):
         print(f"\n{run.folder}: {table['case'].nunique()} cases")
-        told = summary(table, given.by).drop(columns=["sd", "interval"])
+        told = summary(table, given.by, positive=positive).drop(columns=["sd", "interval"])
         print(told.to_string(index=False, float_format="%.3f", na_rep="-"))
         if run.prepared.dataset.simulated and "relevance_mass" in set(table["score"]):
             print("\nGraded against the planted truth:")
             print(grades(table, run.about["name"]).to_string(index=False, float_format="%.3f", na_rep="-"))
         if given.attention:
             _attention(run)
+
+
+def _positive(runs, by: str) -> str:
+    """The positive class of the runs' task, where cases are split by it; InputError where they cannot be."""
+    from studykit.catalog import check_choice
+    from studykit.quality.summary import STRATA
+
+    check_choice("way to split the cases (in --by)", by, STRATA)
+    task = runs[0].schema.tasks[0]
+    if (by == "true positives" and task.kind != "binary") or (by == "label" and task.kind == "regression"):
+        raise InputError(
+            f"Cases of the {task.kind} task '{task.name}' cannot be split by {by}; leave --by out."
+        )
+    return task.classes[1] if by == "true positives" else ""
 
 
 def _attention(run) -> None:

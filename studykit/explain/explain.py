@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from studykit.catalog import build, spec
+from studykit.catalog import InputError, build, spec
 from studykit.explain import store
 from studykit.explain.explainer import Explainer, Explanation, key
 from studykit.sweep import sweep
@@ -48,38 +48,44 @@ def explained(
 ) -> Iterator[tuple[Run, Explainer, int]]:
     """Each run with each method once its explanation stands, and how many cases were worked on for it.
 
-    Only what is not there, or is of other weights or fewer cases, is made; what a stopped call had begun is
-    gone on with. workers, scheduler: see `studykit.sweep`; a portion of 64 cases travels at a time, and no
-    more than a few are in memory at once. Raises InputError where a method does not suit a run's model.
+    Only what is not there, or is of other weights, is made, and cases that are there stay; what a stopped
+    call had begun is gone on with. workers, scheduler: see `studykit.sweep`; a portion of 64 cases travels at
+    a time, and no more than a few are in memory at once. Raises InputError where a method does not suit a
+    run's model, or there is no case.
     """
-    plan, jobs = [], []
-    for run in runs:
-        wanted = run.test_ids if ids is None else list(ids)
-        digest, checked = store.weights_digest(run), False
-        for method in methods:
-            name = key(method, of)
-            if store.is_current(run, name, wanted):
-                plan.append((run, method, None, []))
-                continue
-            if not checked:
-                run.check_data()
-                checked = True
-            about = {"ids": wanted, "of": of, "spec": spec(method), "weights": digest}
-            begun = store.Begun(run, name, about)
-            starts = enumerate(range(0, len(wanted), TOGETHER))
-            missing = [(number, start) for number, start in starts if not begun.has(number)]
-            plan.append((run, method, begun, missing))
-            jobs += [
-                Portion(str(run.folder), spec(method), of, wanted[start : start + TOGETHER], size)
-                for _, start in missing
-            ]
-    results = sweep(portion, jobs, workers=workers, scheduler=scheduler, watch=watch)
+    methods = list({key(method, of): method for method in methods}.values())
+    plan: list[tuple[Run, Explainer, store.Begun | None, list[int]]] = []
     try:
+        jobs = []
+        for run in runs:
+            wanted, checked = run.test_ids if ids is None else list(ids), False
+            if not wanted:
+                raise InputError(f"There are no cases of {run.folder} to explain; name some.")
+            for method in methods:
+                about = {"of": of, "spec": spec(method), "weights": store.weights_digest(run)}
+                there = store.ids_of(run, key(method, of), about)
+                new = [case for case in dict.fromkeys(wanted) if case not in set(there)]
+                if not new:
+                    plan.append((run, method, None, []))
+                    continue
+                if not checked:
+                    run.check_data()
+                    checked = True
+                begun = store.Begun(run, key(method, of), {"ids": [*there, *new], **about})
+                _take_over(begun, run, key(method, of), there)
+                starts = range(len(there), len(there) + len(new), TOGETHER)
+                missing = [start for start in starts if not begun.has(start)]
+                plan.append((run, method, begun, missing))
+                jobs += [
+                    Portion(str(run.folder), spec(method), of, begun.about["ids"][at : at + TOGETHER], size)
+                    for at in missing
+                ]
+        results = sweep(portion, jobs, workers=workers, scheduler=scheduler, watch=watch)
         for run, method, begun, missing in plan:
             worked = 0
-            for number, start in missing:
+            for start in missing:
                 made = next(results)
-                begun.add(number, start, made)
+                begun.add(start, start, made)
                 worked += len(made.ids)
             if begun:
                 begun.finish()
@@ -88,6 +94,13 @@ def explained(
         for _, _, begun, _ in plan:
             if begun:
                 begun.forget()
+
+
+def _take_over(begun: store.Begun, run: Run, name: str, ids: list[str]) -> None:
+    """What is stored of other cases already stays."""
+    for start in range(0, len(ids), TOGETHER):
+        if not begun.has(start):
+            begun.add(start, start, store.read(run, name, ids[start : start + TOGETHER]))
 
 
 class Portion(NamedTuple):

@@ -5,8 +5,9 @@ METHOD/effects/MODALITY (B,)     METHOD/checks/NAME (B,)
 METHOD's attributes: ids, head, of, spec, signed, and the digest of the weights explained
 
 A picture's map is kept in half precision, divided by its largest value (the scale): a value is off by 1/2048
-of itself at most, where 256 colours are shown. Maps of columns and words, effects and checks are kept as they
-were made. Chunks are not compressed, so that a page reads a case's map straight from its file.
+of itself, or by 3e-8 of the largest where that is more; 256 colours are shown. Maps of columns and words,
+effects and checks are kept as they were made. Chunks are not compressed, so that a page reads a case's map
+straight from its file.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ def methods(run: Run) -> list[str]:
     """The keys of the explanations that the run folder holds."""
     folder = run.folder / FILE
     found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(p.name for p in found if p.is_dir() and not p.name.startswith("."))
+    return sorted(p.name for p in found if (p / "zarr.json").is_file() and not p.name.startswith("."))
 
 
 class Begun:
@@ -119,19 +120,24 @@ def about_of(made: Explanation, weights: str, of: str = "usual") -> dict[str, An
     return {"ids": list(made.ids), "of": of, "spec": made.spec, "weights": weights}
 
 
-def write(run: Run, key: str, explanation: Explanation) -> None:
-    """Store an explanation under `key`, whole or not at all."""
-    begun = Begun(run, key, about_of(explanation, weights_digest(run)))
+def write(run: Run, key: str, explanation: Explanation, of: str = "usual") -> None:
+    """Store an explanation under `key`, whole or not at all; of: the class explained, see `Explainer`."""
+    begun = Begun(run, key, about_of(explanation, weights_digest(run), of))
     begun.add(0, 0, explanation)
     begun.finish()
 
 
+def ids_of(run: Run, key: str, about: Mapping[str, Any]) -> list[str]:
+    """The cases that `key` is stored for, made as `about` says; none where it is otherwise or not there."""
+    if key not in methods(run):
+        return []
+    held = _opened(run.folder / FILE / key, stamp(run, key)).about
+    return held["ids"] if {name: held.get(name) for name in about} == json.loads(json.dumps(about)) else []
+
+
 def is_current(run: Run, key: str, ids: Sequence[str]) -> bool:
     """Whether `key` is stored for these cases (perhaps more) and the weights that stand there now."""
-    if key not in methods(run):
-        return False
-    stored = _opened(run.folder / FILE / key, stamp(run, key))
-    return set(ids) <= set(stored.position) and stored.about["weights"] == weights_digest(run)
+    return set(ids) <= set(ids_of(run, key, {"weights": weights_digest(run)}))
 
 
 def read(run: Run, key: str, ids: Sequence[str] | None = None) -> Explanation:

@@ -11,6 +11,7 @@ Samek W, Binder A, Montavon G, Lapuschkin S, Mueller K-R. Evaluating the visuali
 network has learned. IEEE Transactions on Neural Networks and Learning Systems, 2017.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -106,7 +107,7 @@ def filled(asked: Asked, wish: str) -> Tensor:
 def places(values: Tensor, modality: Modality) -> Tensor:
     """The place that each position is of, (1 or B, *shape or what broadcasts to it); -1 for none."""
     if modality.kind in ("image", "volume"):
-        return torch.arange(values[0, 0].numel()).view(1, 1, *values.shape[2:])
+        return torch.arange(math.prod(values.shape[2:])).view(1, 1, *values.shape[2:])
     return parts.cut(None, values, modality).ids
 
 

@@ -51,7 +51,7 @@ def _graded(cells: pd.DataFrame, method: str, modality: str, controls: set[str])
         at = (of, modality, statistic)
         return float(cells.at[at, column]) if at in cells.index else np.nan
 
-    row = {"method": method, "modality": modality, "n": int(told(FINDS, "n") or 0)}
+    row = {"method": method, "modality": modality, "n": int(np.nan_to_num(told(FINDS, "n")))}
     row |= {name: told(FINDS, name) for name in ("lift", "lift_low", "lift_high")}
     row |= {"similarity": told(FOLLOWS, "estimate"), "of sizes": told(SIZES, "estimate")}
     row |= {f"degradation{end}": told(MATTERS, name) for end, name in ENDS.items()}

@@ -64,7 +64,10 @@ class IROF(Score, name="irof"):
         ends = np.cumsum(counts + 1)
         for case, share, end in zip(cases, shares, ends, strict=True):
             p = said[end - len(share) : end]
-            scores[case] = 1 - np.trapezoid(p / p[0], share)
+            if p[0] > 0:
+                scores[case] = 1 - np.trapezoid(p / p[0], share)
+            else:
+                why[case] = "The model gives the class explained no chance at all, so none can be lost."
             curves[case] = np.interp(steps, share, p)
         return {self.name: Scored(scores, None, why, {"irof": curves}, steps)}
 

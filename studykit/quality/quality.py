@@ -7,6 +7,7 @@ How they were made, and the digest of the weights, stand in the files' metadata.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,7 +21,7 @@ import pyarrow.parquet
 
 from studykit.catalog import InputError, build, spec
 from studykit.explain import Explainer, key, store
-from studykit.explain.explain import explained, opened
+from studykit.explain.explain import explained, joined, opened
 from studykit.quality.dice import dice
 from studykit.quality.region import known_by, region
 from studykit.quality.score import Asked, Score, Scored, heat_of
@@ -46,40 +47,80 @@ def quality(
     workers: int = 0,
     scheduler: str = "",
     watch: Callable[[Iterable], Iterable] = iter,
+    tell: Callable[[str], None] = warnings.warn,
 ) -> Iterator[tuple[Run, pd.DataFrame]]:
     """Each run with its table of scores, read where it stands, else made and kept; explains what is missing.
 
     methods: those that suit a run's model, with the controls always beside; by default what is explained
     already, else all that suit. scores: by default all but the dear ones. of: the class explained, see
     `Explainer`. cases: how many held-out cases, drawn; 0 for all. workers, scheduler: see `studykit.sweep`.
-    Only the methods and scores that are not there yet are computed.
+    tell: is told which run is left out because no method suits it. Only the methods and scores that are not
+    there yet are computed; they are kept method by method. Raises InputError where no run is left.
     """
     runs = [runs] if isinstance(runs, Run) else list(runs)
     chosen = [_built(Score, score) for score in scores or usual_scores()]
+    on = {"workers": workers, "scheduler": scheduler, "watch": watch}
+    told = 0
     for run in runs:
-        asked, ids = suiting(run, methods, of), drawn(run, cases, seed)
-        for _ in explained([run], asked, of, ids, workers=workers, scheduler=scheduler, watch=watch):
+        try:
+            asked = suiting(run, methods, of)
+        except InputError as why:
+            if run is runs[-1] and not told:
+                raise
+            tell(f"{run.folder}: {why}")
+            continue
+        told += 1
+        about = {"weights": store.weights_digest(run), "of": of, "seed": seed}
+        about["ids"] = _at_least(run, about, drawn(run, cases, seed))
+        for _ in explained([run], asked, of, about["ids"], **on):
             pass
-        about = {"weights": store.weights_digest(run), "ids": ids, "of": of, "seed": seed}
-        table, curves, done = _stored(run, about)
-        wanted = {key(m, of): [s for s in chosen if _pair(key(m, of), s) not in done] for m in asked}
-        if any(wanted.values()):
-            thresholds = {m: _thresholds(run, m, of) for m in asked if _cuts(wanted[key(m, of)])}
-            work = partial(
-                _portion, folder=str(run.folder), of=of, seed=seed,
-                wanted={name: [spec(score) for score in some] for name, some in wanted.items()},
-                methods=[spec(method) for method in asked],
-                thresholds={key(m, of): found for m, found in thresholds.items()},
-            )  # fmt: skip
-            portions = [ids[start : start + TOGETHER] for start in range(0, len(ids), TOGETHER)]
-            made = list(sweep(work, portions, workers=workers, scheduler=scheduler, watch=watch))
-            done |= {_pair(name, score) for name, some in wanted.items() for score in some}
-            table = pd.concat([table, *(rows for rows, _ in made)], ignore_index=True)
-            curves = pd.concat([curves, *(rows for _, rows in made)], ignore_index=True)
-            curves = curves.drop_duplicates(["case", "method", "modality", "curve", "step"])
-            _write(run, CURVES, curves, about)
-            _write(run, FILE, table, about | {"done": sorted(done)})
+        for method in asked:
+            _score(run, method, chosen, about, [key(one, of) for one in asked], on)
         yield run, read(run)
+
+
+def _score(
+    run: Run, method: Explainer, chosen: list[Score], about: dict, asked: list[str], on: Mapping[str, Any]
+) -> None:
+    """Compute what is missing of one method's scores, and keep it."""
+    table, curves, done = _stored(run, about)
+    name, ids = key(method, about["of"]), about["ids"]
+    there = {pair.split(" | ")[0] for pair in done}
+    beside = [one for one in dict.fromkeys([*asked, *sorted(there)]) if one in store.methods(run)]
+    marks = {f"{name} | {named(s)}": key(s) + (f" beside {beside}" * s.wants_others) for s in chosen}
+    missing = [s for s in chosen if done.get(f"{name} | {named(s)}") != marks[f"{name} | {named(s)}"]]
+    if not missing:
+        return
+    work = partial(
+        _portion, folder=str(run.folder), of=about["of"], seed=about["seed"], method=spec(method),
+        scores=[spec(score) for score in missing],
+        beside=beside if any(score.wants_others for score in missing) else [],
+        thresholds=_thresholds(run, method, about["of"]) if any(s.name in CUT for s in missing) else {},
+    )  # fmt: skip
+    portions = [ids[start : start + TOGETHER] for start in range(0, len(ids), TOGETHER)]
+    made = list(sweep(work, portions, **on))
+    table = _in_place(table, [rows for rows, _ in made], ["method", "modality", "score"])
+    curves = _in_place(curves, [rows for _, rows in made], ["method", "modality", "curve"])
+    done |= {pair: mark for pair, mark in marks.items() if pair in {f"{name} | {named(s)}" for s in missing}}
+    _write(run, CURVES, curves, about)
+    _write(run, FILE, table, about | {"done": done})
+
+
+def _in_place(held: pd.DataFrame, made: list[pd.DataFrame], names: list[str]) -> pd.DataFrame:
+    """The rows held and made, but for those held of the same `names`."""
+    new = pd.concat(made, ignore_index=True) if any(map(len, made)) else made[0]
+    if not len(held) or not len(new):
+        return new if len(new) else held
+    replaced = set(map(tuple, new[names].drop_duplicates().to_numpy()))
+    kept = [row not in replaced for row in map(tuple, held[names].to_numpy())]
+    return pd.concat([held[kept], new], ignore_index=True)
+
+
+def named(score: Score) -> str:
+    """A score's name in the tables, with the settings that change what it means."""
+    usual = spec(type(score)())
+    changed = {name: value for name, value in spec(score).items() if value != usual[name]}
+    return ",".join([score.name, *(f"{n}={v}" for n, v in changed.items() if n not in score.effort)])
 
 
 def usual_scores() -> list[str]:
@@ -94,6 +135,7 @@ def suiting(run: Run, methods: Sequence[Explainer | Mapping[str, Any] | str], of
     """
     if not methods:
         stored = [store.read(run, name, []).spec for name in store.methods(run)]
+        stored = [one for one in stored if one.get("name") in Explainer.catalogue]
         methods = [one for at, one in enumerate(stored) if one not in stored[:at]] or usual_methods()
     chosen, model, reasons = {}, run.model(), []
     for wish in methods:
@@ -119,6 +161,8 @@ def usual_methods() -> list[str]:
 def drawn(run: Run, cases: int, seed: int) -> list[str]:
     """So many of the run's held-out cases, in their order; all of them for 0."""
     ids = run.test_ids
+    if cases < 0:
+        raise InputError(f"'cases' is how many cases are drawn, or 0 for all, not {cases}.")
     some = np.random.default_rng(seed).permutation(len(ids))[: cases or None]
     return [ids[at] for at in sorted(some)]
 
@@ -137,6 +181,12 @@ def read(run: Run) -> pd.DataFrame:
 def read_curves(run: Run) -> pd.DataFrame:
     """The curves behind the scores: case, method, modality, curve, step, value; InputError as `read`."""
     read(run)
+    about, held = _about(run.folder / FILE), _about(run.folder / CURVES)
+    if held is None or any(held[name] != about[name] for name in held):
+        raise InputError(
+            f"The curves of {run.folder} are not those of its scores; make them again with "
+            f"`python -m studykit quality {run.folder}`."
+        )
     return pd.read_parquet(run.folder / CURVES)
 
 
@@ -150,14 +200,6 @@ def _built(kind: type, wish: Any) -> Any:
     return wish if isinstance(wish, kind) else build(kind, wish)
 
 
-def _pair(method: str, score: Score) -> str:
-    return f"{method} | {key(score)}"
-
-
-def _cuts(scores: Iterable[Score]) -> bool:
-    return any(score.name in CUT for score in scores)
-
-
 def _about(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
@@ -167,12 +209,20 @@ def _about(path: Path) -> dict[str, Any] | None:
         return None  # damaged, or not ours: made anew
 
 
-def _stored(run: Run, about: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, set[str]]:
-    """What stands already of these very cases: the scores, the curves, and which were made."""
-    held = _about(run.folder / FILE)
-    if held is None or {name: held.get(name) for name in about} != about:
-        return pd.DataFrame(), pd.DataFrame(columns=CURVE), set()
-    return pd.read_parquet(run.folder / FILE), pd.read_parquet(run.folder / CURVES), set(held["done"])
+def _at_least(run: Run, about: Mapping[str, Any], ids: list[str]) -> list[str]:
+    """These cases, or those that are scored already, where they are among them."""
+    held = _about(run.folder / FILE) or {}
+    same = all(held.get(name) == value for name, value in about.items())
+    return held["ids"] if same and set(ids) <= set(held["ids"]) else ids
+
+
+def _stored(run: Run, about: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
+    """What stands already of these very cases: the scores, the curves, and which were made, and how."""
+    held, beside = _about(run.folder / FILE), _about(run.folder / CURVES)
+    for one in (held, beside):
+        if one is None or any(one.get(name) != value for name, value in about.items()):
+            return pd.DataFrame(), pd.DataFrame(columns=CURVE), {}
+    return pd.read_parquet(run.folder / FILE), pd.read_parquet(run.folder / CURVES), held["done"]
 
 
 def _write(run: Run, file: str, rows: pd.DataFrame, about: Mapping[str, Any]) -> None:
@@ -190,7 +240,8 @@ def _thresholds(run: Run, method: Explainer, of: str) -> dict[str, float]:
     if not ids:
         return {}
     batch, model = run.prepared.load(ids), run.model()
-    made, found = method(model, batch, of=of), {}
+    parts = [range(start, min(start + 16, len(ids))) for start in range(0, len(ids), 16)]
+    made, found = joined([method(model, batch.take(part), of=of) for part in parts]), {}
     known = known_by(run.prepared, ids)
     for name, values in made.maps.items():
         modality = run.schema.modality(name)
@@ -206,34 +257,37 @@ def _portion(
     folder: str,
     of: str,
     seed: int,
-    methods: list[dict],
-    wanted: Mapping[str, list[dict]],
-    thresholds: Mapping[str, Mapping[str, float]],
+    method: dict,
+    scores: list[dict],
+    beside: list[str],
+    thresholds: Mapping[str, float],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The scores and the curves of a portion of a run's cases; runs in whatever process is given it."""
+    """A method's scores and curves of a portion of a run's cases; runs in whatever process is given it."""
     run, model = opened(folder)
     batch = run.prepared.load(ids)
     batch.inputs = {name: batch.inputs[name] for name in model.modalities}
-    explainers = {key(method, of): method for method in (build(Explainer, one) for one in methods)}
-    stored = {name: store.read(run, name, ids) for name in explainers}
+    explainer = build(Explainer, method)
+    name, chosen = key(explainer, of), [build(Score, score) for score in scores]
+    explanation = store.read(run, name, ids)
+    others = {other: store.read(run, other, ids) for other in beside if other != name}
     facts, known = facts_of(run, ids), known_by(run.prepared, run.test_ids)
-    regions = {n: region(run.prepared, batch, run.schema.modality(n), known) for n in model.modalities}
     rows, curves = [], []
-    for name, explainer in explainers.items():
-        scores = [build(Score, score) for score in wanted[name]]
-        for modality in stored[name].maps if scores else ():
-            others = {o: e for o, e in stored.items() if o != name and modality in e.maps}
-            asked = Asked(
-                model, batch, explainer, stored[name], run.schema.modality(modality), regions[modality],
-                others, thresholds.get(name, {}).get(modality, 0.5), seed,
-            )  # fmt: skip
-            about = {"method": name, "modality": modality, "control": explainer.control}
-            about["size"] = _size(regions[modality], len(ids))
-            for score in scores:
-                if not score.suits(asked):
-                    for statistic, found in score(asked).items():
-                        rows.append(_rows(facts, about | {"score": statistic}, found))
-                        curves += _curve_rows(ids, name, modality, found)
+    for modality in explanation.maps:
+        where = region(run.prepared, batch, run.schema.modality(modality), known)
+        asked = Asked(
+            model, batch, explainer, explanation, run.schema.modality(modality), where,
+            {other: e for other, e in others.items() if modality in e.maps},
+            thresholds.get(modality, 0.5), seed,
+        )  # fmt: skip
+        about = {"method": name, "modality": modality, "control": explainer.control}
+        about["size"] = _size(where, len(ids))
+        for score in chosen:
+            if score.suits(asked):
+                continue
+            unusual = named(score).removeprefix(score.name)
+            for statistic, found in score(asked).items():
+                rows.append(_rows(facts, about | {"score": statistic + unusual}, found))
+                curves += _curve_rows(ids, name, modality, found, unusual)
     together = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
     return together, pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=CURVE)
 
@@ -265,12 +319,14 @@ def _rows(facts: pd.DataFrame, about: Mapping[str, Any], found: Scored) -> pd.Da
     return facts.assign(**about, value=found.values, chance=chance, why=list(why))
 
 
-def _curve_rows(ids: list[str], method: str, modality: str, found: Scored) -> list[pd.DataFrame]:
+def _curve_rows(
+    ids: list[str], method: str, modality: str, found: Scored, unusual: str
+) -> list[pd.DataFrame]:
     return [
         pd.DataFrame(
             {
                 "case": np.repeat(ids, values.shape[1]), "method": method, "modality": modality,
-                "curve": name, "step": np.tile(found.steps, len(ids)), "value": values.ravel(),
+                "curve": name + unusual, "step": np.tile(found.steps, len(ids)), "value": values.ravel(),
             }
         )
         for name, values in found.curves.items()

@@ -55,6 +55,7 @@ class Randomisation(Score, name="randomisation"):
     title = "Randomisation"
     asks = "Does the map change when the model has forgotten all that it learned?"
     better = "less"
+    effort = ("redraws", "cascading", "seed")
     dear = True
 
     def __post_init__(self):
@@ -69,6 +70,10 @@ class Randomisation(Score, name="randomisation"):
             ways[", SSIM"] = ssim
         if asked.modality.kind == "image":
             ways[", HOG"] = hog_correlation
+        several = asked.head.task.kind == "multiclass"
+        if not len(cases):
+            names = [*ways, *([", another class"] if several else [])]
+            return {self.name + name: Scored(np.full(len(asked), np.nan), None, why) for name in names}
         sums, curves = dict.fromkeys(ways, 0.0), {"cascading": 0.0, "independent": 0.0}
         groups = layer_groups(asked.model, asked.batch.take([0])) if self.cascading else []
         for redraw in range(self.redraws):
@@ -86,7 +91,7 @@ class Randomisation(Score, name="randomisation"):
         if self.cascading:
             first.curves = {name: _all(curve, cases, len(asked)) for name, curve in curves.items()}
             first.steps = np.arange(len(groups) + 1)
-        if asked.head.task.kind == "multiclass":
+        if several:
             other = explained(asked, asked.model, _other_classes(asked, targets), cases)
             alike = _all(spearman(asked, other, cases), cases, len(asked))
             scores[f"{self.name}, another class"] = Scored(alike, None, why)

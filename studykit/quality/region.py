@@ -18,11 +18,10 @@ def known_by(prepared: Prepared, ids: Sequence[str]) -> str:
 def region(prepared: Prepared, batch: Batch, modality: Modality, known: str) -> np.ndarray | None:
     """(B, *space) bool, of a table (B, F), of a text (B, T); all False in a case where it is not known.
 
-    batch: with its masks, where `known` is "mask". None where no case's region can be known.
+    batch: with its masks, where `known` is "mask". None where such a modality has no regions.
     """
     if known == "mask":
-        mask = batch.masks.get(modality.name)
-        return None if mask is None or not mask.any() else mask.numpy()
+        return batch.masks[modality.name].numpy() if modality.name in batch.masks else None
     pictured = modality.kind in ("image", "volume")
     shape = modality.shape[1:] if pictured else modality.shape
     found = np.zeros((len(batch), *shape), dtype=bool)

@@ -141,14 +141,16 @@ class Scored:
 class Score(Named):
     """A score. `title` is its name on a page; `asks` the question, which a clinician understands.
 
-    better: "more", "less" or "" where neither is. wants_region: whether it needs the region. wants_others:
-    whether it compares with other methods. kinds: the kinds of modality it can look at. dear: whether it
-    explains or asks so often that it is only computed where it is named.
+    better: "more", "less" or "" where neither is. effort: the settings that only say how precisely it is
+    told; all others are part of a score's name where they are not the usual ones. wants_region: whether it
+    needs the region. wants_others: whether it compares with other methods. kinds: the kinds of modality it
+    can look at. dear: whether it explains or asks so often that it is only computed where it is named.
     """
 
     title: str
     asks: str
     better: ClassVar[str] = "more"
+    effort: ClassVar[tuple[str, ...]] = ()
     wants_region: ClassVar[bool] = False
     wants_others: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = ("image", "volume", "table", "text")

@@ -204,3 +204,28 @@ def test_a_method_that_does_not_suit_leaves_nothing(copy):
     finally:
         Explainer.catalogue.pop("mute")
     assert not list((copy.folder / store.FILE).iterdir())
+
+
+def test_a_method_named_twice_is_made_once(copy):
+    twice = [build(Explainer, "grad_cam")] * 2
+    assert [worked for _, _, worked in explained([copy], twice)] == [len(copy.test_ids)]
+
+
+def test_other_cases_come_beside_those_that_are_there(copy):
+    first, second = copy.test_ids[:3], copy.test_ids[2:5]
+    before = explain(copy, "grad_cam", first)
+    found = explain(copy, "grad_cam", second)
+    assert found.ids == second and store.read(copy, "grad_cam").ids == copy.test_ids[:5]
+    np.testing.assert_allclose(
+        store.read(copy, "grad_cam", first).maps["image"], before.maps["image"], rtol=1e-3
+    )
+
+
+def test_no_case_gets_a_sentence(copy):
+    with pytest.raises(InputError, match="no cases of .* to explain"):
+        explain(copy, "grad_cam", [])
+
+
+def test_a_stranger_in_the_folder_is_no_method(copy):
+    (copy.folder / store.FILE / "notes").mkdir(parents=True)
+    assert store.methods(copy) == []

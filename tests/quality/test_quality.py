@@ -1,4 +1,5 @@
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from studykit.quality.quality import FILE, drawn, read, read_curves, suiting
 from studykit.quality.relevance_mass import relevance_mass
 from studykit.training import Run
 
+ROOM = sys.modules["studykit.quality.quality"]  # its name is the function's, too
 METHODS, SCORES = ["grad_cam"], ["relevance_mass", "sparseness", "iou"]
 
 
@@ -163,3 +165,68 @@ def test_grades_without_a_region_get_a_sentence():
     with pytest.raises(InputError, match="Grades need the score relevance_mass"):
         grades(table_of({("good", "sparseness"): 0.5}, set()))
     assert list(grades(table_of({("good", "relevance_mass"): 0.5}, set())).columns) == list(COLUMNS)
+
+
+def test_cases_are_the_same_however_they_are_portioned(copy, monkeypatch):
+    scores = ["relevance_mass", {"name": "randomisation", "redraws": 1}]
+    whole = made(copy, METHODS, scores, cases=6)
+    (copy.folder / FILE).unlink()
+    monkeypatch.setattr(ROOM, "TOGETHER", 1)  # portions without a region, or with an empty map
+    one_by_one = made(copy, METHODS, scores, cases=6)
+    names = ["method", "modality", "score", "case"]
+    pd.testing.assert_frame_equal(
+        *(t.sort_values(names, ignore_index=True) for t in (one_by_one, whole)), atol=1e-6
+    )
+    assert summary(whole)["empty"].max() > 0
+
+
+def test_another_setting_is_another_score_and_more_effort_the_same(copy):
+    made(copy, METHODS, ["deletion", {"name": "randomisation", "redraws": 1}], cases=4)
+    both = made(copy, METHODS, [{"name": "deletion", "filling": "mean"}], cases=4)
+    assert {"deletion", "deletion,filling=mean", "randomisation"} <= set(both["score"])
+    assert {"morf", "morf,filling=mean"} <= set(read_curves(copy)["curve"])
+    again = made(copy, METHODS, [{"name": "randomisation", "redraws": 2}], cases=4)
+    assert len(again) == len(both) and len(summary(again))  # in place of the first
+
+
+def test_methods_that_come_later_are_compared_too(copy):
+    made(copy, ["grad_cam"], ["agreement"], cases=4)
+    table = made(copy, ["gradient_x_input"], ["agreement"], cases=4)
+    later = table[table["method"] == "gradient_x_input,of=predicted"]
+    assert "spearman with grad_cam,of=predicted" in set(later["score"])
+    table = made(copy, ["grad_cam"], ["agreement"], cases=4)
+    first = table[table["method"] == "grad_cam,of=predicted"]
+    assert "spearman with gradient_x_input,of=predicted" in set(first["score"]) and len(summary(table))
+
+
+def test_fewer_cases_take_nothing_away(copy):
+    made(copy, METHODS, ["sparseness"], cases=8)
+    assert made(copy, METHODS, ["sparseness"], cases=3)["case"].nunique() == 8
+    assert len(store.read(copy, "grad_cam,of=predicted").ids) == 8
+
+
+def test_scores_without_their_curves_are_made_again(copy):
+    made(copy, METHODS, ["deletion"], cases=4)
+    (copy.folder / "curves.parquet").unlink()
+    with pytest.raises(InputError, match="The curves of .* are not those of its scores"):
+        read_curves(copy)
+    made(copy, METHODS, ["deletion"], cases=4)
+    assert len(read_curves(copy))
+
+
+def test_a_run_that_no_method_suits_is_told_and_left_out(runs, tmp_path):
+    both = [Run(shutil.copytree(runs / n / "fold-0", tmp_path / n)) for n in ("record alone", "fusion")]
+    told = []
+    found = list(quality(both, METHODS, ["sparseness"], cases=3, tell=told.append))
+    assert [run.folder.name for run, _ in found] == ["fusion"] and "needs a feature map" in told[0]
+
+
+def test_grades_of_a_method_whose_mass_was_not_asked_are_open():
+    values = {("good", "relevance_mass"): 0.6, ("other", "degradation"): 0.1}
+    found = grades(table_of(values, set())).set_index("method")
+    assert found.at["other", "believed"] == "open" and found.at["other", "n"] == 0
+
+
+def test_fewer_than_no_cases_get_a_sentence(run):
+    with pytest.raises(InputError, match="or 0 for all, not -3"):
+        drawn(run, -3, 0)
