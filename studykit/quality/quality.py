@@ -101,6 +101,7 @@ def _score(
     made = list(sweep(work, portions, **on))
     table = _in_place(table, [rows for rows, _ in made], ["method", "modality", "score"])
     curves = _in_place(curves, [rows for _, rows in made], ["method", "modality", "curve"])
+    curves = curves.drop_duplicates(CURVE[:-1])  # several scores have one curve
     done |= {pair: mark for pair, mark in marks.items() if pair in {f"{name} | {named(s)}" for s in missing}}
     _write(run, CURVES, curves, about)
     _write(run, FILE, table, about | {"done": done})

@@ -97,8 +97,9 @@ def test_processes_score_as_one_does(copy, one_thread):
 
 
 def test_a_curve_is_kept_beside_its_score(copy):
-    table = made(copy, METHODS, ["deletion"], cases=6)
+    table = made(copy, METHODS, ["deletion", "degradation"], cases=6).query("score == 'deletion'")
     curves = read_curves(copy)
+    assert not curves.duplicated(["case", "method", "modality", "curve", "step"]).any()
     one = curves[(curves["method"] == "grad_cam,of=predicted") & (curves["case"] == table["case"].iloc[0])]
     for _, curve in one.groupby("curve"):
         assert curve["step"].tolist() == sorted(curve["step"]) and curve["step"].iloc[[0, -1]].tolist() == [
