@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from studykit.case import Batch, Schema
+from studykit.explain import grad_cam
 from studykit.explain.explainer import Explainer
 from studykit.models import FusionModel, Head, class_logit
 from studykit.models.bagnet import STRIDES, BagNet
@@ -61,8 +62,7 @@ def enlarged(values: Tensor, size: tuple[int, ...], encoder: nn.Module | None = 
     """
     nets = [] if encoder is None else [module for module in encoder.modules() if isinstance(module, BagNet)]
     if not nets:
-        mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
-        return F.interpolate(values, size=tuple(size), mode=mode, align_corners=False)
+        return grad_cam.enlarged(values, size)
     step, axes = 1, []
     for stride in STRIDES:
         step *= stride

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet
 import torch
 
@@ -31,6 +30,7 @@ from studykit.contribution import (
     modality_contribution,
 )
 from studykit.explain.store import weights_digest
+from studykit.explain.told_table import told, write_told
 from studykit.sweep import sweep
 from studykit.training.run import Run
 from studykit.whole import write_whole
@@ -201,13 +201,13 @@ def read(run: Run) -> Contribution:
 
 def is_there(run: Run) -> bool:
     """Whether contributions are stored for the weights that stand there now."""
-    about = _stored(run)
+    about = told(run.folder / FILE)
     return bool(about) and about["weights"] == weights_digest(run)
 
 
 def is_current(run: Run, occluding: Occluding) -> bool:
     """Whether what is stored was made so, for the weights and held-out cases that stand there now."""
-    about = _stored(run)
+    about = told(run.folder / FILE)
     wanted = {"weights": weights_digest(run), "settings": _settings(run, occluding), "ids": run.test_ids}
     return bool(about) and {key: about[key] for key in wanted} == json.loads(json.dumps(wanted))
 
@@ -218,26 +218,12 @@ def stamp(run: Run) -> int:
     return path.stat().st_mtime_ns if path.is_file() else 0
 
 
-def _stored(run: Run) -> dict[str, Any] | None:
-    path = run.folder / FILE
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(pyarrow.parquet.read_schema(path).metadata[b"studykit"])
-    except (pa.ArrowInvalid, KeyError, TypeError):
-        return None  # damaged, or not ours: made anew
-
-
 def _write(run: Run, made: Contribution, occluding: Occluding, weights: str) -> None:
     about = {
         "about": made.about, "forwards": made.forwards, "encodings": made.encodings, "ids": run.test_ids,
         "settings": _settings(run, occluding), "weights": weights,
     }  # fmt: skip
-    table = pa.Table.from_pandas(made.to_frame(), preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), "studykit": json.dumps(about)})
-    sink = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink)
-    write_whole(run.folder / FILE, sink.getvalue().to_pybytes())
+    write_told(run.folder / FILE, made.to_frame(), about)
 
 
 def _settings(run: Run, occluding: Occluding) -> dict[str, Any]:

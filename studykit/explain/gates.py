@@ -29,6 +29,7 @@ from torch import Tensor
 from studykit.case import Batch, Task
 from studykit.catalog import InputError
 from studykit.explain.store import weights_digest
+from studykit.explain.told_table import write_told
 from studykit.models import FusionModel, hold, probabilities, taps
 from studykit.models import watch as reading
 from studykit.scores import SCORES, draws
@@ -260,13 +261,8 @@ def _about(run: Run, cases: int, seed: int, resamples: int) -> dict[str, Any]:
 
 
 def _write(run: Run, made: Gates, about: Mapping[str, Any]) -> None:
-    told = json.dumps(about)
-    table = pa.Table.from_pandas(made.coefficients, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), "studykit": told})
-    sink = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink)
-    write_whole(run.folder / ABLATION, f"# {told}\n{made.ablation.to_csv(index=False)}")
-    write_whole(run.folder / FILE, sink.getvalue().to_pybytes())
+    write_whole(run.folder / ABLATION, f"# {json.dumps(about)}\n{made.ablation.to_csv(index=False)}")
+    write_told(run.folder / FILE, made.coefficients, about)
 
 
 def _stored(run: Run) -> tuple[dict[str, Any], Gates] | None:

@@ -57,6 +57,6 @@ class GradCAM(Explainer, name="grad_cam"):
 
 
 def enlarged(cam: Tensor, size: torch.Size) -> Tensor:
-    """A map (B, 1, *small) at the picture's size, (B, 1, *size), linear between its places."""
-    mode = "bilinear" if len(size) == 2 else "trilinear"
-    return F.interpolate(cam, size=size, mode=mode, align_corners=False)
+    """A map (B, C, *small) at the picture's size, (B, C, *size), linear between its places."""
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+    return F.interpolate(cam, size=tuple(size), mode=mode, align_corners=False)

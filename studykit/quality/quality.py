@@ -6,29 +6,25 @@ curves.parquet     one row a case, method, modality, curve and step
 How they were made, and the digest of the weights, stand in the files' metadata.
 """
 
-import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet
 
 from studykit.catalog import InputError, build, spec
 from studykit.explain import Explainer, key, store
 from studykit.explain.explain import explained, joined, opened
+from studykit.explain.told_table import told, write_told
 from studykit.quality.dice import dice
 from studykit.quality.region import known_by, region
 from studykit.quality.score import Asked, Score, Scored, heat_of
 from studykit.quality.threshold import tuned
 from studykit.sweep import sweep
 from studykit.training.run import Run
-from studykit.whole import write_whole
 
 FILE, CURVES = "quality.parquet", "curves.parquet"
 TOGETHER = 32  # cases a worker is given at a time
@@ -60,16 +56,16 @@ def quality(
     runs = [runs] if isinstance(runs, Run) else list(runs)
     chosen = [_built(Score, score) for score in scores or usual_scores()]
     on = {"workers": workers, "scheduler": scheduler, "watch": watch}
-    told = 0
+    suited = 0
     for run in runs:
         try:
             asked = suiting(run, methods, of)
         except InputError as why:
-            if run is runs[-1] and not told:
+            if run is runs[-1] and not suited:
                 raise
             tell(f"{run.folder}: {why}")
             continue
-        told += 1
+        suited += 1
         about = {"weights": store.weights_digest(run), "of": of, "seed": seed}
         about["ids"] = _at_least(run, about, drawn(run, cases, seed))
         for _ in explained([run], asked, of, about["ids"], **on):
@@ -103,8 +99,8 @@ def _score(
     curves = _in_place(curves, [rows for _, rows in made], ["method", "modality", "curve"])
     curves = curves.drop_duplicates(CURVE[:-1])  # several scores have one curve
     done |= {pair: mark for pair, mark in marks.items() if pair in {f"{name} | {named(s)}" for s in missing}}
-    _write(run, CURVES, curves, about)
-    _write(run, FILE, table, about | {"done": done})
+    write_told(run.folder / CURVES, curves, about)
+    write_told(run.folder / FILE, table, about | {"done": done})
 
 
 def _in_place(held: pd.DataFrame, made: list[pd.DataFrame], names: list[str]) -> pd.DataFrame:
@@ -138,7 +134,7 @@ def suiting(run: Run, methods: Sequence[Explainer | Mapping[str, Any] | str], of
         stored = [store.read(run, name, []).spec for name in store.methods(run)]
         stored = [one for one in stored if one.get("name") in Explainer.catalogue]
         methods = [one for at, one in enumerate(stored) if one not in stored[:at]] or usual_methods()
-    chosen, model, reasons = {}, run.model(), []
+    chosen, model, reasons = {}, opened(str(run.folder))[1], []
     for wish in methods:
         method = _built(Explainer, wish)
         reason = method.suits(model, run.schema)
@@ -170,7 +166,7 @@ def drawn(run: Run, cases: int, seed: int) -> list[str]:
 
 def read(run: Run) -> pd.DataFrame:
     """The stored table; InputError, with what to run, where there is none of the weights that stand there."""
-    about = _about(run.folder / FILE)
+    about = told(run.folder / FILE)
     if about is None or about["weights"] != store.weights_digest(run):
         raise InputError(
             f"{run.folder} holds no scores of its maps; make them with "
@@ -182,7 +178,7 @@ def read(run: Run) -> pd.DataFrame:
 def read_curves(run: Run) -> pd.DataFrame:
     """The curves behind the scores: case, method, modality, curve, step, value; InputError as `read`."""
     read(run)
-    about, held = _about(run.folder / FILE), _about(run.folder / CURVES)
+    about, held = told(run.folder / FILE), told(run.folder / CURVES)
     if held is None or any(held[name] != about[name] for name in held):
         raise InputError(
             f"The curves of {run.folder} are not those of its scores; make them again with "
@@ -201,37 +197,20 @@ def _built(kind: type, wish: Any) -> Any:
     return wish if isinstance(wish, kind) else build(kind, wish)
 
 
-def _about(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(pyarrow.parquet.read_schema(path).metadata[b"studykit"])
-    except (pa.ArrowInvalid, KeyError, TypeError):
-        return None  # damaged, or not ours: made anew
-
-
 def _at_least(run: Run, about: Mapping[str, Any], ids: list[str]) -> list[str]:
     """These cases, or those that are scored already, where they are among them."""
-    held = _about(run.folder / FILE) or {}
+    held = told(run.folder / FILE) or {}
     same = all(held.get(name) == value for name, value in about.items())
     return held["ids"] if same and set(ids) <= set(held["ids"]) else ids
 
 
 def _stored(run: Run, about: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
     """What stands already of these very cases: the scores, the curves, and which were made, and how."""
-    held, beside = _about(run.folder / FILE), _about(run.folder / CURVES)
+    held, beside = told(run.folder / FILE), told(run.folder / CURVES)
     for one in (held, beside):
         if one is None or any(one.get(name) != value for name, value in about.items()):
             return pd.DataFrame(), pd.DataFrame(columns=CURVE), {}
     return pd.read_parquet(run.folder / FILE), pd.read_parquet(run.folder / CURVES), held["done"]
-
-
-def _write(run: Run, file: str, rows: pd.DataFrame, about: Mapping[str, Any]) -> None:
-    table = pa.Table.from_pandas(rows, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), "studykit": json.dumps(about)})
-    sink = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink)
-    write_whole(run.folder / file, sink.getvalue().to_pybytes())
 
 
 def _thresholds(run: Run, method: Explainer, of: str) -> dict[str, float]:
@@ -240,7 +219,7 @@ def _thresholds(run: Run, method: Explainer, of: str) -> dict[str, float]:
     ids = table.loc[table["split"] == "val", "id"].tolist()[:TUNING]
     if not ids:
         return {}
-    batch, model = run.prepared.load(ids), run.model()
+    batch, model = run.prepared.load(ids), opened(str(run.folder))[1]
     parts = [range(start, min(start + 16, len(ids))) for start in range(0, len(ids), 16)]
     made, found = joined([method(model, batch.take(part), of=of) for part in parts]), {}
     known = known_by(run.prepared, ids)
@@ -297,10 +276,10 @@ def facts_of(run: Run, ids: Sequence[str]) -> pd.DataFrame:
     """What is known of some cases: case, group (patient), label, predicted, right (none without a label)."""
     task = run.schema.tasks[0]
     table = run.predictions.set_index("id").loc[list(ids)]
-    told = f"{task.name}.predicted" in table
-    said = table[f"{task.name}.predicted"] if told else pd.Series(None, table.index, dtype=object)
+    classed = f"{task.name}.predicted" in table
+    said = table[f"{task.name}.predicted"] if classed else pd.Series(None, table.index, dtype=object)
     label = table[task.name].astype(object).where(table[task.name].notna(), None)
-    right = (label == said).astype(object).where(label.notna() & told, None)
+    right = (label == said).astype(object).where(label.notna() & classed, None)
     return pd.DataFrame(
         {"case": list(ids), "group": table["group"], "label": label, "predicted": said, "right": right}
     ).reset_index(drop=True)

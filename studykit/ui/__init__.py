@@ -9,12 +9,12 @@ from studykit.ui.attention_view import AttentionView  # noqa: E402
 from studykit.ui.case_table import CaseTable  # noqa: E402
 from studykit.ui.case_view import CaseView  # noqa: E402
 from studykit.ui.contribution_view import ContributionView  # noqa: E402
-from studykit.ui.frame import frame  # noqa: E402
+from studykit.ui.frame import frame, framed  # noqa: E402
 from studykit.ui.gallery_view import GalleryView  # noqa: E402
 from studykit.ui.quality_view import QualityView  # noqa: E402
 from studykit.ui.session import Session  # noqa: E402
 
 __all__ = [
     "AttentionView", "CaseTable", "CaseView", "ContributionView", "GalleryView", "QualityView", "Session",
-    "follow_address", "frame",
+    "follow_address", "frame", "framed",
 ]  # fmt: skip

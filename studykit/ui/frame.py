@@ -1,14 +1,31 @@
 """What stands around every page: the title, the way to the other pages, and the badge on drawn cases."""
 
-from collections.abc import Sequence
+import html
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from pathlib import Path
 
 import panel as pn
 import panel_material_ui as pmui
 
+from studykit.catalog import InputError
 from studykit.ui.address import link
 from studykit.ui.serve import pages
 from studykit.ui.session import Session
+
+
+def framed(title: str, runs: Path, arranged: Callable[[Session], tuple[Sequence, Sequence]]) -> pmui.Page:
+    """A page on a folder of runs, made once a visitor; one that says why where it cannot be shown.
+
+    arranged: gives what stands on the page and in its sidebar.
+    """
+    try:
+        session = Session(runs)
+    except InputError as why:
+        return pmui.Page(
+            title="studykit", main=[pmui.Alert(object=html.escape(str(why)), severity="warning")]
+        )
+    return frame(title, session, *arranged(session))
 
 
 def frame(title: str, session: Session, main: Sequence, sidebar: Sequence = ()) -> pmui.Page:
