@@ -67,6 +67,7 @@ def test_every_room_is_listed():
         ("studykit", ("torch", "panel", "pandas")),
         ("studykit.catalog", ("torch", "panel")),
         ("studykit.case", ("torch", "panel")),
+        ("studykit.trust", ("torch", "panel", "holoviews", "sklearn", "sqlalchemy")),
         ("studykit.sweep", ("torch", "panel", "distributed")),
         ("studykit.contribution", ("panel", "timm", "torchvision", "holoviews")),
         ("studykit.explain", ("panel", "holoviews")),
