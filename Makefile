@@ -1,5 +1,5 @@
 # make demo: install studykit into .venv, build the demo study, open its pages.
-# make test: install the tests' packages too and run all tests.
+# make test: install the tests' packages too and run all tests, a file at a time in each of up to four processes.
 PYTHON ?= python3
 VENV = .venv/bin
 
@@ -19,7 +19,7 @@ demo: .venv/studykit
 	$(VENV)/python -m studykit demo
 
 test: .venv/studykit-test
-	$(VENV)/python -m pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(VENV)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 format: .venv/studykit-test
 	$(VENV)/ruff check --fix .
