@@ -68,11 +68,12 @@ class Statistic(Named):
         table: a row a rating; columns: what its columns are called here, as `case="nodule"`. Raises
         InputError where a column that is needed is not there.
         """
-        renamed = _renamed(table, self, columns)
+        taken = renamed(table, self, columns)
         try:
-            made = list(self.rows(cleaned(renamed, self)))
+            with np.errstate(all="ignore"):  # what is not finite is no number, and its row says so
+                made = list(self.rows(cleaned(taken, self)))
         except NotEstimable as why:
-            made = [row(self.title, why=str(why), n=len(renamed))]
+            made = [row(self.title, why=str(why), n=len(taken))]
         told = pd.DataFrame(made, columns=COLUMNS)
         silent = told["estimate"].isna() & (told["why"] == "")
         told.loc[silent, "why"] = "it cannot be computed from these ratings"
@@ -110,8 +111,8 @@ def cleaned(table: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
     for name in ("case", "condition", "item", "coder"):
         if name in wants and table[name].isna().any():
             raise NotEstimable(f"{int(table[name].isna().sum())} ratings have no {name}; name it for each")
-    key = [name for name in KEY if name in wants]
-    if "reader" in key and ("case" in key or "item" in key):
+    key = [name for name in KEY if name in table]
+    if "reader" in wants and ("case" in wants or "item" in wants):
         twice = table[key].duplicated() & table["reader"].notna()
         if twice.any():
             raise NotEstimable(_twice(table, key, twice))
@@ -136,8 +137,8 @@ def _twice(table: pd.DataFrame, key: list[str], twice: pd.Series) -> str:
     return f"{told}: rated more than once; keep one rating (choose a condition, an item, a repeat)"
 
 
-def _renamed(table: pd.DataFrame, statistic: Statistic, columns: dict[str, str]) -> pd.DataFrame:
-    """The wanted columns under the names of WORDS."""
+def renamed(table: pd.DataFrame, statistic: Statistic, columns: dict[str, str]) -> pd.DataFrame:
+    """The columns that a statistic wants or uses, under the names of WORDS; raises InputError."""
     known = (*statistic.wants, *statistic.uses)
     found = {}
     for name, given in columns.items():
