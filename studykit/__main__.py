@@ -1,14 +1,14 @@
 """The commands: `python -m studykit` and demo, models, suits, check, fetch, import, run, explain, quality,
-contributions or serve.
+contributions, study or serve.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from studykit import commands
+from studykit import commands, study_commands
 from studykit.catalog import InputError
 
 RUNS = Path("data/runs")
@@ -35,19 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m studykit", description=__doc__)
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, act, about: str, example: str) -> argparse.ArgumentParser:
-        sub = subparsers.add_parser(
-            name,
-            help=about,
-            description=about,
-            epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        sub.set_defaults(act=act)
-        return sub
-
+    command = _commands_of(parser)
     demo = command(
         "demo",
         commands.demo,
@@ -170,6 +158,12 @@ def _parser() -> argparse.ArgumentParser:
     lean.add_argument("--cases", type=int, default=100, help="how many cases --beside looks at (100)")
     _add_workers(lean)
 
+    study = command(
+        "study", None, "Reader studies: plan, simulate, see results, keep ratings and pass them on.",
+        "python -m studykit study new data/plan.json --cases data/cases.csv --readers 8",
+    )  # fmt: skip
+    _add_study(_commands_of(study))
+
     serve = command(
         "serve",
         commands.serve,
@@ -180,6 +174,108 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=5006)
     serve.add_argument("--show", action="store_true", help="open a browser, too")
     return parser
+
+
+def _commands_of(parser: argparse.ArgumentParser) -> Callable[..., argparse.ArgumentParser]:
+    """How commands are added to a parser: name, what it does, about, example."""
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, act, about: str, example: str) -> argparse.ArgumentParser:
+        sub = subparsers.add_parser(
+            name,
+            help=about,
+            description=about,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(act=act)
+        return sub
+
+    return command
+
+
+def _add_study(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """The commands of `study`."""
+    new = command(
+        "new", study_commands.new, "Draw a protocol, who reads what in which order, from a table of cases.",
+        "python -m studykit study new data/plan.json --cases data/cases.csv --readers 8 --wrong-aid 0.2",
+    )  # fmt: skip
+    new.add_argument("out", type=Path, metavar="OUT.json")
+    new.add_argument(
+        "--cases", type=Path, required=True, metavar="TABLE", help="with columns case, truth, aid, patient"
+    )
+    new.add_argument("--readers", nargs="+", required=True, metavar="NAME", help="their names, or how many")
+    new.add_argument(
+        "--conditions", nargs="+", default=["nothing", "prediction", "map:grad_cam"], metavar="SHOWN",
+        help="nothing, prediction, map:METHOD (nothing prediction map:grad_cam)",
+    )  # fmt: skip
+    new.add_argument("--one-step", action="store_true", help="show the aid at once, ask for no first answer")
+    new.add_argument("--design", default="crossed", help="crossed, 'fully crossed' or 'split plot'")
+    new.add_argument("--groups", type=int, default=2, help="of a split plot (2)")
+    new.add_argument("--repeats", type=float, default=0.0, help="the share of cases read twice")
+    new.add_argument("--wrong-aid", type=float, default=0.0, help="the share of cases with a wrong aid")
+    new.add_argument("--positive", default="", metavar="CLASS", help="what scores speak of (the last class)")
+    new.add_argument("--seed", type=int, default=0)
+
+    simulate = command(
+        "simulate", study_commands.simulate, "Let simulated readers carry out a protocol, marked as such.",
+        "python -m studykit study simulate data/plan.json --ratings data/practice.sqlite",
+    )  # fmt: skip
+    simulate.add_argument("protocol", type=Path, metavar="PROTOCOL", help="a protocol, or a folder of runs")
+    simulate.add_argument("--seed", type=int, default=0)
+
+    results = command(
+        "results", study_commands.results, "Print all that a study's ratings can answer.",
+        "python -m studykit study results demo --ratings data/demo/ratings.sqlite",
+    )  # fmt: skip
+    results.add_argument("name", metavar="STUDY")
+    results.add_argument("--section", default="", help="one section alone, as agreement or reliance")
+
+    verify = command(
+        "verify", study_commands.verify, "Say whether all ratings are as they were stored.",
+        "python -m studykit study verify",
+    )  # fmt: skip
+    verify.add_argument("name", nargs="?", default="", metavar="STUDY", help="(all)")
+    verify.add_argument("--head", default="", help="the head that was kept elsewhere")
+
+    backup = command(
+        "backup", study_commands.backup, "Copy all ratings into one checked file.",
+        "python -m studykit study backup data/ratings.backup.gz",
+    )  # fmt: skip
+    backup.add_argument("file", type=Path, metavar="FILE")
+
+    restore = command(
+        "restore", study_commands.restore, "Put a backup into a new or empty store.",
+        "python -m studykit study restore data/ratings.backup.gz --ratings data/restored.sqlite",
+    )  # fmt: skip
+    restore.add_argument("file", type=Path, metavar="FILE")
+
+    export = command(
+        "export", study_commands.export, "Write a study's ratings as CSV or Parquet, safe for spreadsheets.",
+        "python -m studykit study export demo data/exported --anonymous",
+    )  # fmt: skip
+    export.add_argument("name", metavar="STUDY")
+    export.add_argument("folder", type=Path, metavar="FOLDER", help="the new folder")
+    export.add_argument("--kind", default="csv", help="csv or parquet")
+    export.add_argument(
+        "--anonymous", action="store_true", help="readers renamed, no comments, no exact times"
+    )
+
+    bring = command(
+        "import", study_commands.import_, "Put an export, or a table of ratings, into a store.",
+        "python -m studykit study import data/exported\n"
+        "  python -m studykit study import mine.csv --protocol data/plan.json --columns reader=Radiologist",
+    )  # fmt: skip
+    bring.add_argument("source", type=Path, metavar="SOURCE", help="an export's folder, or CSV or Parquet")
+    bring.add_argument("--protocol", type=Path, metavar="PROTOCOL.json", help="what a table answers")
+    bring.add_argument(
+        "--columns", nargs="+", default=[], metavar="NAME=COLUMN", help="what a table calls reader, case, ..."
+    )
+    for one in (simulate, results, verify, backup, restore, export, bring):
+        one.add_argument(
+            "--ratings", default="", metavar="ADDRESS",
+            help="a file, or postgresql://user@host/database ($STUDYKIT_RATINGS, else data/ratings.sqlite)",
+        )  # fmt: skip
 
 
 def _add_workers(command: argparse.ArgumentParser) -> None:

@@ -350,11 +350,13 @@ def _beside(runs, names: list[str], occluding, cases: int) -> None:
 
 def demo(given: argparse.Namespace) -> None:
     """Build the demo study and open it."""
+    from studykit.study_commands import simulate_about
     from studykit.training import Recipe
     from studykit.training.demo import RECIPES
 
     for recipe in RECIPES:
         _carry_out(Recipe.from_json(recipe), given.out)
+    simulate_about(given.out, str(given.out / "ratings.sqlite"))
     if not given.no_serve:
         _open_pages(given.out, given.port, show=False)
 

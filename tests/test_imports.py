@@ -9,6 +9,7 @@ from conftest import ROOT
 
 GROUND = {"catalog", "case", "scores", "sweep", "whole"}
 MACHINE = GROUND | {"contribution", "datasets", "models", "training"}
+COMMANDS = MACHINE | {"files", "audit", "explain", "quality", "trust", "draw", "ui"}  # put the rooms together
 MAY_IMPORT = {
     "catalog": set(),
     "case": {"catalog"},
@@ -26,9 +27,9 @@ MAY_IMPORT = {
     "quality": MACHINE | {"explain"},
     "draw": MACHINE | {"explain", "quality", "trust"},
     "ui": MACHINE | {"explain", "quality", "trust", "draw"},
-    "__main__": {"catalog", "commands"},
-    "commands": MACHINE
-    | {"files", "audit", "explain", "quality", "trust", "draw", "ui"},  # the commands put the rooms together
+    "__main__": {"catalog", "commands", "study_commands"},
+    "commands": COMMANDS | {"study_commands"},
+    "study_commands": COMMANDS,
     "__init__": set(),
 }
 

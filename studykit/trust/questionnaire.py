@@ -109,6 +109,14 @@ class Questionnaire(Statistic):
             told[name] = np.where(enough, (mean - self.zero) * self.unit, np.nan)
         return told
 
+    def keyed(self, table: pd.DataFrame, scale: str) -> pd.DataFrame:
+        """The answers to a scale's items, opposed ones turned round, as Cronbach's alpha wants them."""
+        opposed = {f"{self.name}_{k}": k in self.opposed for k in self.scales[scale]}
+        own = table[table["item"].isin(opposed)]
+        answers = pd.to_numeric(own["rating"], errors="coerce")
+        turned = own["item"].map(opposed).astype(bool)
+        return own.assign(rating=answers.where(~turned, self.lowest + self.highest - answers))
+
     def _places(self, scale: str) -> list[int]:
         return [self.items.index(f"{self.name}_{k}") for k in self.scales[scale]]
 

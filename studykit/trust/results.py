@@ -115,8 +115,10 @@ def questionnaires(study: Study) -> Iterator[Asked]:
     for name in dict.fromkeys(item.questionnaire for item in items):
         own = [item.name for item in items if item.questionnaire == name]
         table = pd.concat([study.table(item) for item in own], ignore_index=True)
-        for asked in (name, "cronbach_alpha"):
-            yield name, ALL, asked, table
+        yield name, ALL, name, table
+        questionnaire = build(Statistic, name)
+        for scale in questionnaire.scales:
+            yield scale, ALL, "cronbach_alpha", questionnaire.keyed(table, scale)
 
 
 def time(study: Study) -> Iterator[Asked]:
