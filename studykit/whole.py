@@ -44,7 +44,10 @@ def write_whole(target: Path, content: str | bytes) -> None:
     with _full_disk_told(target):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            hidden.write_bytes(content.encode() if isinstance(content, str) else content)
+            with hidden.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())  # before its name: a power cut leaves the older one
             hidden.replace(target)
         finally:
             hidden.unlink(missing_ok=True)
