@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from studykit.trust.auc import pseudovalues
-from studykit.trust.mrmc import WANTS, estimate_rows, study_rows, test_rows
+from studykit.trust.mrmc import WANTS, estimate_rows, study_rows, test_rows, with_holm
 from studykit.trust.obuchowski_rockette import Error
 from studykit.trust.readings import Readings, readings
 from studykit.trust.statistic import NotEstimable, Statistic, row
@@ -34,13 +34,14 @@ class Dbm(Statistic, name="dbm"):
     """How much of the scatter of AUCs is due to readers, to cases, and to how they act with the condition.
 
     positive: the value of truth that is positive; None stands for 1. Components may be below 0, which means
-    that they are too small to be seen. Needs every reader to rate every case under every condition; `n`
-    counts cases.
+    that they are too small to be seen. Needs every reader to rate every case under every condition, and
+    patients of one case each; `n` counts cases.
     """
 
     title: ClassVar[str] = "Dorfman-Berbaum-Metz variance components"
     question: ClassVar[str] = "Do readers or cases make the result uncertain?"
     wants: ClassVar[tuple[str, ...]] = WANTS
+    uses: ClassVar[tuple[str, ...]] = ("patient",)
     kinds: ClassVar[tuple[str, ...]] = ("ordinal", "interval", "ratio")
     crossed: ClassVar[bool] = True
     positive: Any = None
@@ -63,15 +64,19 @@ class Dbm(Statistic, name="dbm"):
             scale=2 / r,
         )
         yield from test_rows(lambda analysis: error.test(squares["T"][0] / n, t, analysis), {"n": n})
-        means = values.mean(axis=(1, 2))
-        for a, b in combinations(range(t), 2):
-            about = {"n": n, "group": f"{read.conditions[a]} - {read.conditions[b]}"}
-            yield from estimate_rows("AUC difference", means[a] - means[b], error, about)
+        yield from with_holm(_differences(read, values.mean(axis=(1, 2)), error))
         for name, part in parts.items():
             yield row(f"component {name}", part, n=n)
         yield from _covariances(parts, n)
         for name, (square, _) in squares.items():
             yield row(f"MS({name})", square, n=n)
+
+
+def _differences(read: Readings, means: np.ndarray, error: Error) -> Iterator[dict[str, Any]]:
+    """Each pair of conditions."""
+    for a, b in combinations(range(len(means)), 2):
+        about = {"n": len(read.positive), "group": f"{read.conditions[a]} - {read.conditions[b]}"}
+        yield from estimate_rows("AUC difference", means[a] - means[b], error, about)
 
 
 def _covariances(parts: dict[str, float], n: int) -> Iterator[dict[str, Any]]:
@@ -82,8 +87,10 @@ def _covariances(parts: dict[str, float], n: int) -> Iterator[dict[str, Any]]:
 
 
 def _pseudovalues(read: Readings) -> np.ndarray:
-    """(conditions, readers, cases); raises NotEstimable where they are not all there."""
+    """(conditions, readers, cases); raises NotEstimable where these are not all there or not independent."""
     positive = read.positive
+    if len(np.unique(read.patient)) < len(positive):
+        raise NotEstimable("cases of one patient are not independent here; use mrmc")
     missing = int((~read.read).sum())
     if missing:
         raise NotEstimable(

@@ -34,6 +34,7 @@ POST_HOC = ("conover", "nemenyi")
 LIKE = (
     "blocks of one reader are not independent, so this p is too small; blocks='reader' gives one that holds"
 )
+UNADJUSTED = "the interval is that of one comparison, while p is adjusted for all"
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,13 @@ class Friedman(Statistic, name="friedman"):
             width = stats.t.ppf(0.975, freedom) * error
             p = holm(2 * stats.t.sf(np.abs(apart) / error, freedom))
         name = "p, Nemenyi" if self.post_hoc == "nemenyi" else "p, Conover, Holm"
+        alone = self.post_hoc == "conover" and len(pairs) > 1 and spread
+        about_gap = "; ".join(filter(None, [why, UNADJUSTED if alone else ""]))
         for (a, b), gap, chance in zip(pairs, apart, p, strict=True):
             group = f"{conditions[a]}, {conditions[b]}"
-            yield row("difference of mean ranks", gap, gap - width, gap + width, n=m, group=group, why=why)
+            yield row(
+                "difference of mean ranks", gap, gap - width, gap + width, n=m, group=group, why=about_gap
+            )
             yield row(name, chance, n=m, group=group, why=why)
 
 

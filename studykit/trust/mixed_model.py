@@ -29,6 +29,7 @@ LIMITS = {
     "where readers differ in that, these intervals are too short; compare Friedman and Wilcoxon",
     "variance of case x condition": "not in this model: a condition is taken to change every case alike",
 }
+PATIENTS = "not in this model: cases of one patient are taken as independent, so intervals are too short"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class MixedModel(Statistic, name="mixed_model"):
     question: ClassVar[str] = "How much does a condition change ratings, when readers and cases are samples?"
     wants: ClassVar[tuple[str, ...]] = ("reader", "case", "condition", "rating")
     kinds: ClassVar[tuple[str, ...]] = ("ordinal", "interval", "ratio")
+    uses: ClassVar[tuple[str, ...]] = ("patient",)
     crossed: ClassVar[bool] = True
 
     def rows(self, table: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -52,9 +54,8 @@ class MixedModel(Statistic, name="mixed_model"):
         condition, conditions = coded(table["condition"])
         ratings = numbers(table)
         middle, unit = ratings.mean(), np.ptp(ratings)
-        if not np.isfinite(unit) or unit == 0:
-            same = "all ratings are the same, so nothing varies"
-            raise NotEstimable(same if unit == 0 else "the ratings are too large to be computed with")
+        if unit == 0:
+            raise NotEstimable("all ratings are the same, so nothing varies")
         crossed = Crossed(
             coded(table["reader"])[0], coded(table["case"])[0], condition, (ratings - middle) / unit
         )
@@ -72,6 +73,9 @@ class MixedModel(Statistic, name="mixed_model"):
             yield row("share of variance", variance / total, n=n, group=name)
         for name, why in LIMITS.items():
             yield row(name, n=n, why=why)
+        if "patient" in table:
+            several = int((table.groupby("patient", observed=True)["case"].nunique() > 1).sum())
+            yield row("patients with several cases", several, n=n, why=PATIENTS if several else "")
 
 
 def _effect(fit: "Fit", contrast: np.ndarray, middle: float, unit: float, about: dict) -> Iterator[dict]:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from studykit.catalog import check_choice
+from studykit.trust.holm import holm
 from studykit.trust.obuchowski_rockette import ANALYSES, Comparison, Error, of_condition
 from studykit.trust.reader_accuracy import COVARIANCES, Accuracy, accuracy, shared
 from studykit.trust.readings import Readings, design, readings
@@ -33,7 +34,8 @@ class Mrmc(Statistic, name="mrmc"):
     covariance: jackknife, delong or bootstrap (`resamples` draws of patients from `seed`). positive: the
     value of truth that is positive; None stands for 1. `n` counts cases. Readers with an AUC under some of
     the conditions only are left out of comparisons. Where all conditions have the same cases, or no two
-    have, the error of a difference is pooled over conditions; else each pair has its own.
+    have, the error of a difference is pooled over conditions; else each pair has its own. Of more than two
+    conditions p of each pair stands twice, as it is and adjusted by Holm; intervals are not adjusted.
     """
 
     title: ClassVar[str] = "Multi-reader multi-case AUC"
@@ -83,7 +85,7 @@ def accuracy_rows(
         return
     whole = Comparison(read, found, tuple(range(len(read.conditions))))
     yield from _tests(whole, name)
-    yield from _differences(whole, name)
+    yield from with_holm(_differences(whole, name))
     yield from _means(read, found, name)
     yield from each
     yield from reader_differences(read, found, name)
@@ -136,6 +138,17 @@ def _differences(whole: Comparison, name: str) -> Iterator[dict[str, Any]]:
             yield row(f"{name} difference (RRRC)", why=str(why), group=group)
             continue
         yield from estimate_rows(f"{name} difference", estimate, error, {"n": cases, "group": group})
+
+
+def with_holm(differences: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows of differences; where there are several, then their p adjusted by Holm."""
+    rows = list(differences)
+    yield from rows
+    for analysis in ANALYSES:
+        own = [one for one in rows if one["statistic"].startswith("p of") and analysis in one["statistic"]]
+        if len(own) > 1:
+            for one, p in zip(own, holm(np.array([one["estimate"] for one in own])), strict=True):
+                yield {**one, "statistic": f"{one['statistic']}, Holm", "estimate": p}
 
 
 def _means(read: Readings, found: Accuracy, name: str) -> Iterator[dict[str, Any]]:

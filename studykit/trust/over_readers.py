@@ -42,8 +42,11 @@ def percentiles(drawn: np.ndarray, clusters: int) -> tuple[float, float]:
     return low, high
 
 
-def mean_over_readers(values: np.ndarray) -> dict[str, Any]:
-    """The mean of one number a reader, with its t interval: estimate, low, high, n, why."""
+def mean_over_readers(values: np.ndarray, span: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, Any]:
+    """The mean of one number a reader, with its t interval, cut at the ends of the scale (span).
+
+    Gives estimate, low, high, n, why.
+    """
     values = values[np.isfinite(values)]
     n = len(values)
     if not n:
@@ -54,7 +57,8 @@ def mean_over_readers(values: np.ndarray) -> dict[str, Any]:
     width = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
     if not width > 1e-12 * np.abs(values).max():
         return {**told, "why": f"all {n} readers have the same value, which gives no interval"}
-    return {**told, "low": told["estimate"] - width, "high": told["estimate"] + width}
+    low, high = np.clip(told["estimate"] + np.array([-width, width]), *span)
+    return {**told, "low": low, "high": high}
 
 
 def wilson(hits: float, tries: float) -> dict[str, Any]:

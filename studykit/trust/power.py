@@ -87,6 +87,8 @@ def planned_power(
     """
     check_choice("analysis", analysis, ANALYSES)
     _check(alpha, readers, cases)
+    if not np.isfinite(difference):
+        raise InputError(f"The difference of AUC to be found is a number; it is {difference}.")
     rows = []
     for count, planned in product(readers, cases):
         found = _power(pilot, difference, count, planned, analysis, alpha)
@@ -98,7 +100,8 @@ def planned_power(
 def _check(alpha: float, readers: Sequence[int], cases: Sequence[int]) -> None:
     if not 0 < alpha < 1:
         raise InputError(f"The significance level lies between 0 and 1; it is {alpha}.")
-    if min(readers, default=0) < 2 or min(cases, default=0) < 2:
+    counts = (*readers, *cases)
+    if not len(readers) or not len(cases) or not all(2 <= count < np.inf for count in counts):
         raise InputError("A planned study has two readers and two cases or more.")
 
 
@@ -136,8 +139,12 @@ def sample_size(
     Where 100,000 cases do not reach it, cases and power are those, and `reached` is False: more readers are
     needed, not more cases.
     """
+    check_choice("analysis", analysis, ANALYSES)
+    _check(alpha, readers, [MOST_CASES])
     if not 0 < power < 1:
         raise InputError(f"Power lies between 0 and 1; it is {power}.")
+    if not np.isfinite(difference) or not difference:
+        raise InputError(f"No number of cases finds a difference of {difference}; give the one to be found.")
     parts = []
     for count in readers:
         low, high = 2, MOST_CASES
@@ -174,7 +181,7 @@ def simulated_power(
     """
     check_choice("analysis", analysis, ANALYSES)
     _check(alpha, readers, cases)
-    if not 0 < prevalence < 1 or repeats < 1 or len(auc) < 2:
+    if not 0 < prevalence < 1 or not 1 <= repeats < np.inf or len(auc) < 2:
         raise InputError("Simulated power needs a prevalence between 0 and 1, a repeat and two conditions.")
     assumed = {
         "auc": ", ".join(f"{area:g}" for area in auc), "structure": structure,

@@ -51,6 +51,11 @@ class Questionnaire(Statistic):
         check_choice("rule for unanswered items", self.missing, MISSING)
 
     @property
+    def span(self) -> tuple[float, float]:
+        """The lowest and the highest score."""
+        return (self.lowest - self.zero) * self.unit, (self.highest - self.zero) * self.unit
+
+    @property
     def items(self) -> tuple[str, ...]:
         """The names of the items, in order."""
         return tuple(f"{self.name}_{k}" for k in sorted(sum(self.scales.values(), ())))
@@ -81,7 +86,7 @@ class Questionnaire(Statistic):
         found = cell_means(answers, reader, place)
         grid[:, : found.shape[1]] = found
         for name, score in self.scores(grid).items():
-            told = mean_over_readers(score)
+            told = mean_over_readers(score, self.span)
             if not told["n"]:
                 told["why"] = f"no reader answered enough items ({MISSING[self.missing]})"
             yield row(name, **told)

@@ -35,19 +35,21 @@ class Readings:
 def readings(table: pd.DataFrame, positive: Any = None) -> Readings:
     """The arrays of a table with reader, case, condition, rating, truth and perhaps patient.
 
+    A case has the truth that any of its rows tells.
     positive: the value of truth that is positive; None stands for 1. Words are ratings only where they are
     categories with an order. Raises NotEstimable, also where no case is positive.
     """
-    known = table[table["truth"].notna()]
-    if known.empty:
+    told = table["truth"].notna()
+    if not told.any():
         raise NotEstimable("no case has a truth")
+    known = table[table["case"].isin(table.loc[told, "case"])]
     condition, conditions = coded(known["condition"])
     reader, readers = coded(known["reader"])
     case, cases = coded(known["case"])
     ratings = np.full((len(conditions), len(readers), len(cases)), np.nan)
     ratings[condition, reader, case] = _scores(known)
     truth = _truth(known["truth"], 1 if positive is None else positive, case, cases)
-    unknown = table.loc[table["truth"].isna(), "case"].nunique()
+    unknown = table["case"].nunique() - len(cases)
     return Readings(conditions, readers, ratings, truth, _patients(known, case), unknown)
 
 
@@ -59,18 +61,19 @@ def _scores(table: pd.DataFrame) -> np.ndarray:
 
 
 def _truth(truth: pd.Series, positive: Any, case: np.ndarray, cases: list) -> np.ndarray:
-    """Which cases are positive."""
+    """Which cases are positive, by the rows that tell it."""
+    there = truth.notna().to_numpy()
+    truth, case = truth[there], case[there]
     is_positive = np.array([value == positive for value in truth], dtype=bool)
     if not is_positive.any():
         told = ", ".join(map(str, pd.unique(truth)[:4]))
         raise NotEstimable(
             f"no case's truth is {positive} (positive); it is {told}; give the value that is positive"
         )
-    share = np.bincount(case, weights=is_positive) / np.bincount(case)
-    unclear = np.flatnonzero((share > 0) & (share < 1))
-    if len(unclear):
-        raise NotEstimable(f"the case {cases[unclear[0]]} has two truths; a case has one")
-    return share > 0
+    several = truth.groupby(case, observed=True).nunique()
+    if several.max() > 1:
+        raise NotEstimable(f"the case {cases[several.idxmax()]} has two truths; a case has one")
+    return np.bincount(case, weights=is_positive) > 0
 
 
 def _patients(table: pd.DataFrame, case: np.ndarray) -> np.ndarray:

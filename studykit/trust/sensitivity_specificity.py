@@ -25,6 +25,7 @@ from studykit.trust.readings import Readings, readings
 from studykit.trust.statistic import NotEstimable, Statistic, numbers, row
 
 INTERVALS = ("wilson", "clopper_pearson")
+CLUSTERED = "the interval takes cases as independent, and some are of one patient, so it may be too short"
 SHARES = ("sensitivity", "specificity", "accuracy")
 
 
@@ -81,10 +82,13 @@ class SensitivitySpecificity(Statistic, name="sensitivity_specificity"):
             return (numbers(table) >= self.at_least).astype(float)
         wanted = next((one for one in (self.answer, self.positive) if one is not None), 1)
         answers = pd.unique(table["rating"])
-        if self.answer is None:
+        told = ", ".join(map(str, answers[:6]))
+        if self.answer is not None:
+            if len(answers) > 1 and not any(one == self.answer for one in answers):
+                raise NotEstimable(f"nobody answered '{self.answer}' (answer); the answers are {told}")
+        else:
             known = [wanted, *pd.unique(table["truth"].dropna()), *([0] if wanted == 1 else [])]
             if len(answers) > 2 or not all(any(one == word for word in known) for one in answers):
-                told = ", ".join(map(str, answers[:6]))
                 raise NotEstimable(
                     f"the answers are {told}; give the one that is positive (answer) or the rating from "
                     "which on it is (at_least)"
@@ -93,12 +97,13 @@ class SensitivitySpecificity(Statistic, name="sensitivity_specificity"):
 
     def _shares(self, read: Readings, name: str) -> Iterator[dict[str, Any]]:
         """Each reader's share of right answers, by itself."""
+        why = CLUSTERED if len(np.unique(read.patient)) < len(read.patient) else ""
         right = (read.ratings == read.positive).sum(axis=2)
         tries = read.read.sum(axis=2)
         for j, i in np.ndindex(tries.T.shape):
             if tries[i, j]:
                 group = f"{read.readers[j]}, {read.conditions[i]}"
-                yield row(name, **self._share(int(right[i, j]), int(tries[i, j])), group=group)
+                yield row(name, **self._share(int(right[i, j]), int(tries[i, j])), group=group, why=why)
 
     def _share(self, hits: int, tries: int) -> dict[str, Any]:
         if self.interval == "wilson":

@@ -8,6 +8,7 @@ Where the ratings cannot answer, the row says why ("not estimable"), with no num
 """
 
 from collections.abc import Iterable, Iterator
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,6 +42,8 @@ ANONYMOUS = (
     "the readers are anonymous, so nobody is known to have rated two cases; use Fleiss' kappa, "
     "Krippendorff's alpha, Gwet's coefficient or ICC(1), which need no names"
 )
+LARGEST = 1e300  # what sums of ratings can be made of
+TOO_LARGE = "is infinite or too large to be computed with"
 NESTED = "every reader rated one case only, so readers are nested in cases; use what needs no crossed readers"
 
 
@@ -101,6 +104,8 @@ def cleaned(table: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
     Only columns that the statistic wants or uses are kept. A missing rating is an empty cell and left out.
     """
     wants = statistic.wants
+    for name in table:
+        _check_cells(table[name])
     if "rating" in wants:
         table = table[table["rating"].notna()]
         _check_finite(table["rating"])
@@ -126,9 +131,24 @@ def _nested(table: pd.DataFrame) -> bool:
     return bool(table["case"].nunique() > 1 and len(each) > 1 and (each == 1).all())
 
 
+def _check_cells(column: pd.Series) -> None:
+    """Raises NotEstimable where a cell holds several values or a complex number."""
+    kinds = set(map(type, column)) if column.dtype == object else {column.dtype.type}
+    for kind in kinds:
+        if kind.__hash__ is None or issubclass(kind, complex | np.complexfloating):
+            raise NotEstimable(
+                f"a {column.name} is of kind '{kind.__name__}'; write one word or number a cell"
+            )
+
+
 def _check_finite(ratings: pd.Series) -> None:
-    if pd.api.types.is_numeric_dtype(ratings) and np.isinf(ratings.to_numpy(dtype=float)).any():
-        raise NotEstimable("some ratings are infinite")
+    if ratings.dtype == object:
+        finite = all(abs(value) < LARGEST for value in ratings if isinstance(value, Real))
+    else:
+        numeric = pd.api.types.is_numeric_dtype(ratings)
+        finite = not numeric or (np.abs(ratings.to_numpy(dtype=float)) < LARGEST).all()
+    if not finite:
+        raise NotEstimable(f"some rating {TOO_LARGE}")
 
 
 def _twice(table: pd.DataFrame, key: list[str], twice: pd.Series) -> str:
@@ -164,11 +184,24 @@ def _listed(table: pd.DataFrame) -> str:
 
 
 def numbers(table: pd.DataFrame, column: str = "rating") -> np.ndarray:
-    """A column as floats; raises NotEstimable where it holds words."""
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+    """A column as floats, NaN where empty; raises NotEstimable where it holds words, or ratings no end.
+
+    Words with an order (an ordered pandas Categorical) count 1, 2, ... as a scale's grades do.
+    """
+    kind = table[column].dtype
+    ordered = isinstance(kind, pd.CategoricalDtype) and kind.ordered
+    if ordered and not pd.api.types.is_numeric_dtype(kind.categories):
+        codes = table[column].cat.codes.to_numpy(dtype=float)
+        return np.where(codes < 0, np.nan, codes + 1)
+    try:
+        values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+    except OverflowError:
+        raise NotEstimable(f"some {column} {TOO_LARGE}") from None
     if np.isnan(values[table[column].notna()]).any():
         example = table.loc[np.isnan(values) & table[column].notna(), column].iloc[0]
         raise NotEstimable(f"the {column} '{example}' is no number")
+    if column == "rating" and (np.abs(values) >= LARGEST).any():
+        raise NotEstimable(f"some {column} {TOO_LARGE}")
     return values
 
 

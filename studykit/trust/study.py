@@ -54,6 +54,14 @@ class Study:
         """Whether ratings have no reader's name."""
         return bool(self.ratings["reader"].isna().any())
 
+    @property
+    def planted(self) -> str:
+        """What planted wrong aids mean for the numbers, in a sentence; empty where there are none."""
+        wrong = self.aids.loc[self.aids["wrong"].fillna(False).astype(bool), "case"].nunique()
+        return (
+            f"{wrong} cases show a planted wrong aid: accuracy with the aid depends on that." if wrong else ""
+        )
+
     def of_role(self, role: str) -> list[Item]:
         """The items of a role that somebody answered."""
         there = set(self.ratings["item"])
@@ -62,21 +70,49 @@ class Study:
     def table(self, item: str, condition: Any = None) -> pd.DataFrame:
         """An item's final ratings as statistics take them: a row a rating, columns as in `statistic.WORDS`.
 
-        Beside the ratings stand `first`, `patient`, `truth`, `aid` and `wrong`. Raises InputError for an
-        unknown item.
+        Beside the ratings stand `first`, `patient`, `truth`, `aid` and `wrong`. Of an item that is asked
+        before the aid only, that answer is the rating. `elapsed` is the whole time of the two steps. Raises
+        InputError for an unknown item.
         """
+        asked = self._asked(item, condition)
+        first = asked[asked["step"] == "first"].drop(columns="step")
+        final = asked[asked["step"] == "final"].drop(columns="step")
+        if self.items[item].asked == "first":
+            final, first = pd.concat([first, final]), first.iloc[:0]
+        if len(first) and not self.anonymous:
+            before = first[[*SAME, "rating", "elapsed"]].rename(
+                columns={"rating": "first", "elapsed": "spent"}
+            )
+            final = final.merge(before.assign(two=True), on=SAME, how="left")
+            whole = final["elapsed"].astype(float) + final.pop("spent").astype(float)
+            final["elapsed"] = final["elapsed"].astype(float).where(final.pop("two").isna(), whole)
+        else:
+            final = final.assign(first=np.nan)
+        return self._known(final, item)
+
+    def before(self, item: str, condition: Any = None) -> pd.DataFrame:
+        """An item's answers before the aid, as `table`; each condition is called "X, before the aid"."""
+        asked = self._asked(item, condition)
+        first = asked[asked["step"] == "first"].drop(columns="step").assign(first=np.nan)
+        known = self._known(first, item).assign(aid=np.nan, wrong=np.nan)
+        return known.assign(condition=known["condition"].astype(str) + ", before the aid")
+
+    def _asked(self, item: str, condition: Any) -> pd.DataFrame:
         check_choice("item", item, self.items)
         asked = self.ratings[self.ratings["item"] == item]
         if condition is not None:
             check_choice("condition", condition, self.conditions)
             asked = asked[asked["condition"] == condition]
-        final = asked[asked["step"] == "final"].drop(columns="step")
-        first = asked[asked["step"] == "first"]
-        if len(first) and not self.anonymous:
-            final = final.merge(
-                first[[*SAME, "rating"]].rename(columns={"rating": "first"}), on=SAME, how="left"
-            )
-        else:
-            final = final.assign(first=np.nan)
-        known = final.merge(self.cases, on="case", how="left")
-        return known.merge(self.aids, on=["case", "condition"], how="left")
+        return asked
+
+    def _known(self, ratings: pd.DataFrame, item: str) -> pd.DataFrame:
+        """Ratings with what is known of their cases; words with an order are put in it."""
+        if ratings["case"].notna().any():
+            known = ratings.merge(self.cases, on="case", how="left")
+            known = known.merge(self.aids, on=["case", "condition"], how="left")
+        else:  # asked once a reader
+            known = ratings.assign(**dict.fromkeys(("patient", "truth", "aid", "wrong"), np.nan))
+        if self.items[item].graded:
+            order = pd.CategoricalDtype(self.items[item].categories, ordered=True)
+            known = known.astype({"rating": order, "first": order})
+        return known

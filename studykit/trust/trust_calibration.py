@@ -195,5 +195,6 @@ def _within(reader: np.ndarray, value: np.ndarray, correct: np.ndarray) -> dict[
     """The mean over readers of each one's AUROC: estimate, low, high, why."""
     size = reader.max() + 1, value.max() + 1
     right, wrong = (_counts(reader[of], value[of], *size) for of in (correct, ~correct))
-    told = mean_over_readers(scores(right, wrong, np.zeros(size[1]), np.zeros(size[1], int))["AUROC"])
+    each = scores(right, wrong, np.zeros(size[1]), np.zeros(size[1], int))["AUROC"]
+    told = mean_over_readers(each, (0, 1))
     return told if told["n"] else {"why": "no reader has both right and wrong answers"}

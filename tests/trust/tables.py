@@ -26,8 +26,11 @@ def well(statistic, seed=0):
     binary = "first" in wanted or statistic.kinds == ("nominal",)
     number = {name: k for k, name in enumerate(dict.fromkeys(table["case"]))} if "case" in table else {}
     truth = np.array([number[case] % 2 for case in table["case"]]) if number else rng.integers(0, 2, n)
+    each = 1 if statistic.name == "dbm" else 2  # cases of a patient; dbm refuses several
     made = {
-        "patient": [f"p{number[case] // 2}" for case in table["case"]] if number else rng.integers(0, 4, n),
+        "patient": [f"p{number[case] // each}" for case in table["case"]]
+        if number
+        else rng.integers(0, 4, n),
         "rating": np.where(rng.random(n) < 0.7, truth, 1 - truth) if binary else _graded(table, truth, rng),
         "first": np.where(rng.random(n) < 0.6, truth, 1 - truth),
         "aid": [(t if number.get(c, 0) % 5 else 1 - t) for t, c in zip(truth, table.get("case", truth))],
@@ -132,6 +135,16 @@ WRONG = {
     "some missing": _some("rating", np.nan, 0.2),
     "infinite": ("rating", lambda t: t.assign(rating=np.where(np.arange(len(t)) % 7, 1.0, np.inf))),
     "huge": ("rating", lambda t: t.assign(rating=t["rating"] * 1e300)),
+    "huge and far apart": (
+        "rating",
+        lambda t: t.assign(rating=np.where(np.arange(len(t)) % 2, 1e308, -1e308)),
+    ),
+    "infinite among objects": _some("rating", np.inf, 0.1),
+    "too large for a float": _some("rating", 10**400, 0.1),
+    "complex": ("rating", lambda t: t.assign(rating=np.arange(len(t)) * 1j)),
+    "lists as ratings": ("rating", lambda t: t.assign(rating=[[1]] * len(t))),
+    "lists as readers": ("reader", lambda t: t.assign(reader=[[1]] * len(t))),
+    "lists as cases": ("case", lambda t: t.assign(case=[[1]] * len(t))),
     "tiny": ("rating", lambda t: t.assign(rating=t["rating"] * 1e-300)),
     "negative": ("rating", lambda t: t.assign(rating=-t["rating"].astype(float))),
     "truth of one class": _all("truth", 1),

@@ -128,3 +128,21 @@ def test_holds_whatever_is_in_the_cells(name, data):
         for column in (*statistic.wants, *statistic.uses)
     }
     check(statistic(pd.DataFrame(columns)))
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "rating" in Statistic.catalogue[n].wants])
+@pytest.mark.parametrize(
+    "wrong, why",
+    [
+        ([1.0, np.inf], "infinite or too large"),
+        ([1, 10**400], "infinite or too large"),
+        ([[1], [2]], "of kind 'list'"),
+        ([1j, 2.0], "of kind 'complex'"),
+    ],
+)
+def test_ratings_that_are_no_ratings_are_named(name, wrong, why):
+    statistic = few_draws(name)
+    table = well(statistic)
+    ratings = pd.Series([wrong[k % 2] for k in range(len(table))], dtype=object)
+    told = statistic(table.assign(rating=ratings))
+    assert told["estimate"].isna().all() and why in told["why"].iloc[0]

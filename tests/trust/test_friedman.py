@@ -203,3 +203,12 @@ def test_holm_equals_statsmodels(p):
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
     with_gap = holm([*p, np.nan])
     assert np.isnan(with_gap[-1]) and with_gap[:-1] == pytest.approx(holm(p))
+
+
+def test_intervals_of_several_pairs_are_told_to_be_unadjusted():
+    ratings = np.random.default_rng(8).normal(size=(7, 1, 3))
+    name, pair = "difference of mean ranks", "k0, k1"
+    assert "p is adjusted for all" in value(Friedman(resamples=9)(crossed(ratings)), name, pair, "why")
+    assert value(Friedman(resamples=9)(crossed(ratings[:, :, :2])), name, pair, "why") == ""
+    told = Friedman(resamples=9, post_hoc="nemenyi")(crossed(ratings))
+    assert value(told, name, pair, "why") == ""

@@ -153,3 +153,14 @@ def test_says_why_not():
     one = MixedModel()(crossed(full[:, :, :1]))
     assert "difference of means" not in set(one["statistic"])
     assert np.isfinite(value(one, "mean", "k0"))
+
+
+def test_patients_are_told_to_be_left_out():
+    table = crossed(simulated(np.random.default_rng(9), (5, 12, 2)))
+    number = table["case"].str[1:].astype(int)
+    name = "patients with several cases"
+    told = MixedModel()(table.assign(patient=number // 3))
+    assert value(told, name) == 4 and "not in this model" in value(told, name, column="why")
+    alone = MixedModel()(table.assign(patient=number))
+    assert value(alone, name) == 0 and value(alone, name, column="why") == ""
+    assert name not in set(MixedModel()(table)["statistic"])

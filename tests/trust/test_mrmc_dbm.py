@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.multitest import multipletests
 
 from studykit.trust.dbm import Dbm, mean_squares
 from studykit.trust.mrmc import Mrmc
@@ -75,3 +76,25 @@ def test_all_areas_are_one():
     told = Dbm()(table.assign(rating=table["truth"]))
     assert value(told, "component error") == pytest.approx(0, abs=1e-20)
     assert np.isnan(value(told, "F (RRRC)")) and value(told, "F (RRRC)", column="why")
+
+
+def test_cases_of_one_patient_are_refused():
+    table = roe_metz(3, 10, 10, seed=4)
+    told = Dbm()(table.assign(patient=table["case"].str[5:].astype(int) // 2))
+    assert told["why"].str.contains("cases of one patient are not independent here; use mrmc").any()
+    assert np.isnan(told["estimate"]).all()
+    pd.testing.assert_frame_equal(Dbm()(table.assign(patient=table["case"])), Dbm()(table))
+
+
+@pytest.mark.parametrize("statistic", [Dbm(), Mrmc()])
+def test_p_of_several_pairs_is_adjusted_by_holm(statistic):
+    told = statistic(roe_metz(4, 20, 20, (0.7, 0.8, 0.9), seed=5))
+    for analysis in ("RRRC", "FRRC", "RRFC"):
+        name = f"p of AUC difference ({analysis})"
+        each = told[told["statistic"] == name]
+        adjusted = told[told["statistic"] == f"{name}, Holm"]
+        wanted = multipletests(each["estimate"], method="holm")[1]
+        assert list(adjusted["group"]) == list(each["group"]) and len(each) == 3
+        assert adjusted["estimate"].to_numpy() == pytest.approx(wanted)
+    two = statistic(roe_metz(4, 20, 20, seed=5))
+    assert not two["statistic"].str.contains("Holm").any()

@@ -275,3 +275,19 @@ def test_the_interval_of_a_difference_holds(line):
     found = held(np.random.default_rng(1), 250, *line)
     assert np.isfinite(found).all()
     assert 0.91 <= found[:, 0].mean() <= 0.99  # 95 % +- 3 standard errors
+
+
+def test_a_case_has_the_truth_that_any_of_its_rows_tells():
+    table = roe_metz(3, 8, 8, seed=6)
+    gaps = table.assign(truth=table["truth"].where(table["reader"] != "reader 2"))
+    pd.testing.assert_frame_equal(Mrmc()(gaps), Mrmc()(table))
+    none = gaps.assign(truth=gaps["truth"].where(gaps["case"] != gaps["case"].iloc[0]))
+    assert value(Mrmc()(none), "cases", "truth unknown") == 1
+
+
+def test_contradicting_truths_of_a_case_are_named():
+    table = roe_metz(3, 8, 8, seed=6)
+    words = table["truth"].map({1: "cancer", 0: "cyst"})
+    words.iloc[-1] = "scar"  # both are negative
+    why = Mrmc(positive="cancer")(table.assign(truth=words))["why"].iloc[0]
+    assert f"the case {table['case'].iloc[-1]} has two truths" in why

@@ -99,3 +99,24 @@ def test_pilots_of_other_designs():
 def test_wrong_settings(act):
     with pytest.raises(InputError):
         act(Pilot(100, 0.001, 0.001, 0.0005, 0.0005, 0.0003))
+
+
+@pytest.mark.parametrize(
+    "ask, thing",
+    [
+        (lambda p: planned_power(p, np.nan, [5], [60]), "difference"),
+        (lambda p: planned_power(p, 0.1, [np.nan], [60]), "two readers"),
+        (lambda p: planned_power(p, 0.1, [5], [60, np.inf]), "two readers"),
+        (lambda p: planned_power(p, 0.1, [5], [60], alpha=np.nan), "level"),
+        (lambda p: sample_size(p, 0.0, [5]), "difference"),
+        (lambda p: sample_size(p, np.inf, [5]), "difference"),
+        (lambda p: sample_size(p, 0.1, []), "two readers"),
+        (lambda p: sample_size(p, 0.1, [5], power=np.nan), "Power"),
+        (lambda p: sample_size(p, 0.1, [5], analysis="RRR"), "analysis"),
+        (lambda p: simulated_power([5], [60], repeats=np.nan), "a repeat"),
+        (lambda p: simulated_power([5], [60], auc=(0.8, np.nan)), "AUC"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(ask, thing):
+    with pytest.raises(InputError, match=thing):
+        ask(Pilot(100, 0.0008, 0.0008, 0.0004, 0.0004, 0.0003))

@@ -14,7 +14,8 @@ from studykit.trust.sus import Sus
 from studykit.trust.system_causability import SystemCausability
 from tests.trust.telling import value
 
-ALL = (Sus, SystemCausability, JianTrust, Hoffman)
+SPANS = {Sus: (0, 100), SystemCausability: (0.2, 1), JianTrust: (1, 7), Hoffman: (1, 5)}
+ALL = tuple(SPANS)
 
 
 def answered(statistic, grid):
@@ -58,7 +59,9 @@ def test_scores_are_the_printed_ones(cls, data):
         assert value(told, name) == pytest.approx(np.mean(each))
         if len(grid) > 1 and np.ptp(each) > 1e-9:
             ends = stats.t.interval(0.95, len(each) - 1, np.mean(each), stats.sem(each))
-            assert [value(told, name, column=of) for of in ("low", "high")] == pytest.approx(ends)
+            assert [value(told, name, column=of) for of in ("low", "high")] == pytest.approx(
+                np.clip(ends, *SPANS[cls])
+            )
         else:
             assert "no interval" in value(told, name, column="why")
 
@@ -148,3 +151,10 @@ def test_wording_is_shipped_only_where_it_may_be():
     assert "source acknowledged" in Sus.source and "CC BY 4.0" in SystemCausability.source
     for cls in (JianTrust, Hoffman):
         assert "slot" in cls.source and "doi" in cls.source
+
+
+def test_the_interval_of_a_mean_stays_on_the_scale():
+    best, middle = [5, 1] * 5, [3] * 10
+    told = Sus()(answered(Sus(), np.array([best, best, middle], dtype=float)))
+    assert value(told, "System Usability Scale", column="high") == 100
+    assert 0 <= value(told, "System Usability Scale", column="low") < 83

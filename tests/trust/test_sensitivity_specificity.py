@@ -153,3 +153,22 @@ def test_nothing_is_a_crash(settings):
         for what, table in wrong_tables(statistic):
             told = statistic(table)
             assert (told["estimate"].notna() | (told["why"] != "")).all(), what
+
+
+def test_an_answer_that_nobody_gave():
+    table = binary().assign(rating=lambda t: np.where(t["rating"] == 1, "pos", "neg"))
+    told = SensitivitySpecificity(answer="Pos")(table)
+    assert told["estimate"].isna().all()
+    assert "nobody answered 'Pos' (answer); the answers are" in told["why"].iloc[0]
+    assert value(SensitivitySpecificity(answer="pos")(table), "sensitivity", "reader 1, condition 1") > 0
+    never = SensitivitySpecificity(answer="pos")(table.assign(rating="neg"))
+    assert value(never, "specificity", "reader 1, condition 1") == 1
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_shares_of_clustered_cases_carry_a_caution(several):
+    table = binary()
+    number = table["case"].str[5:].astype(int)
+    told = SensitivitySpecificity()(table.assign(patient=number // 5 if several else number))
+    why = value(told, "specificity", "reader 1, condition 1", "why")
+    assert ("some are of one patient" in why) == several

@@ -150,3 +150,12 @@ def test_many_fine_ratings_are_done_in_parts():
     told = TrustCalibration(resamples=1000)(table)
     assert value(told, "AUROC") == pytest.approx(roc_auc_score(table["correct"], table["rating"]))
     assert 0.45 < value(told, "AUROC", column="low") < value(told, "AUROC", column="high") < 0.55
+
+
+def test_the_auroc_within_readers_has_an_interval_from_0_to_1():
+    alike = {"rating": [1, 2, 3, 4], "correct": [0, 0, 1, 1]}
+    worse = {"rating": [1, 2, 3, 4], "correct": [0, 1, 0, 1]}
+    parts = [pd.DataFrame(of).assign(reader=k, case=range(4)) for k, of in enumerate([alike, alike, worse])]
+    told = TrustCalibration(low=1, high=4)(pd.concat(parts))
+    assert value(told, "AUROC within readers") == pytest.approx(2.75 / 3)
+    assert value(told, "AUROC within readers", column="high") == 1

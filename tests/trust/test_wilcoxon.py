@@ -136,3 +136,10 @@ def test_says_why_not():
     assert (
         Wilcoxon()(apart[apart["condition"] == "k0"])["why"].iloc[0].startswith("there is one condition only")
     )
+
+
+def test_ratings_beyond_what_can_be_subtracted():
+    table = paired([1e308, 2, 3], [-1e308, 3, 1])
+    for ratings in (table["rating"], table["rating"].astype(object)):
+        told = Wilcoxon()(table.assign(rating=ratings))
+        assert told["estimate"].isna().all() and "too large" in told["why"].iloc[0]
