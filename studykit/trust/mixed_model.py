@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from studykit.trust.holm import holm
 from studykit.trust.over_readers import coded
 from studykit.trust.statistic import NotEstimable, Statistic, numbers, row
 
@@ -65,8 +66,11 @@ class MixedModel(Statistic, name="mixed_model"):
         wanted = {f"{name}": np.eye(k)[place] for place, name in enumerate(conditions)}
         for a, b in combinations(range(k), 2):
             wanted[f"{conditions[a]}, {conditions[b]}"] = np.eye(k)[a] - np.eye(k)[b]
-        for group, contrast in wanted.items():
-            yield from _effect(fit, contrast, middle, unit, {"n": n, "group": group})
+        told = [one for group, of in wanted.items() for one in _effect(fit, of, middle, unit, n, group)]
+        yield from told
+        raw = [one for one in told if one["statistic"] == "p"]
+        for one, adjusted in zip(raw, holm([one["estimate"] for one in raw]), strict=True):
+            yield one | {"statistic": "p, Holm", "estimate": float(adjusted)}
         total = fit.variances.sum()
         for name, variance, width in zip(PARTS, fit.variances, fit.log_variances(), strict=True):
             yield _variance(name, variance * unit**2, width, n)
@@ -78,8 +82,10 @@ class MixedModel(Statistic, name="mixed_model"):
             yield row("patients with several cases", several, n=n, why=PATIENTS if several else "")
 
 
-def _effect(fit: "Fit", contrast: np.ndarray, middle: float, unit: float, about: dict) -> Iterator[dict]:
-    one = contrast.sum() > 0.5
+def _effect(
+    fit: "Fit", contrast: np.ndarray, middle: float, unit: float, n: int, group: str
+) -> Iterator[dict[str, Any]]:
+    one, about = contrast.sum() > 0.5, {"n": n, "group": group}
     estimate, error, freedom = fit.contrast(contrast)
     width = stats.t.ppf(0.975, freedom) * error * unit
     at = estimate * unit + middle * one

@@ -3,11 +3,13 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.formula.api as formula
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from studykit.trust.mixed_model import Crossed, MixedModel
 from studykit.trust.over_readers import coded
@@ -164,3 +166,13 @@ def test_patients_are_told_to_be_left_out():
     alone = MixedModel()(table.assign(patient=number))
     assert value(alone, name) == 0 and value(alone, name, column="why") == ""
     assert name not in set(MixedModel()(table)["statistic"])
+
+
+def test_several_differences_have_their_p_adjusted():
+    rng = np.random.default_rng(2)
+    rows = [(f"r{r}", f"c{c}", k) for r in range(5) for c in range(12) for k in "abc"]
+    table = pd.DataFrame(rows, columns=["reader", "case", "condition"])
+    table["rating"] = rng.normal(size=len(table)) + 0.4 * (table["condition"] == "c")
+    told = MixedModel()(table)
+    raw, holm = (told[told["statistic"] == name].set_index("group")["estimate"] for name in ("p", "p, Holm"))
+    assert holm.tolist() == pytest.approx(multipletests(raw, method="holm")[1].tolist())
