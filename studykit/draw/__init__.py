@@ -23,6 +23,16 @@ from studykit.draw.quality import (
     method_looks,
     spoken,
 )
+from studykit.draw.reading import (
+    answer_bars,
+    condition_looks,
+    forest,
+    mean_roc,
+    part_of_whole,
+    reliability_dots,
+    roc_curves,
+    spread_boxes,
+)
 from studykit.draw.scan import color_limit, heat, outline, picture
 from studykit.draw.shares import modality_colors, percent, share_bars
 from studykit.draw.words import marked_words
@@ -31,8 +41,10 @@ hv.extension("bokeh", logo=False, inline=True)  # notebooks work with no interne
 silence(FIXED_SIZING_MODE)  # HoloViews sizes the frame, not the figure
 
 __all__ = [
-    "agreement_grid", "case_dots", "case_spreads", "chosen_dot", "class_probabilities", "color_limit",
-    "column_effects", "curve_bands", "dot_heights", "gallery", "heat", "interval_grid", "legend", "mapped",
-    "marked_words", "measure_shares", "method_looks", "modality_colors", "outline", "part_bars", "percent",
-    "picture", "pictured", "predicted_values", "region_map", "share_bars", "spoken",
+    "agreement_grid", "answer_bars", "case_dots", "case_spreads", "chosen_dot", "class_probabilities",
+    "color_limit", "column_effects", "condition_looks", "curve_bands", "dot_heights", "forest", "gallery",
+    "heat", "interval_grid", "legend", "mapped", "marked_words", "mean_roc", "measure_shares",
+    "method_looks", "modality_colors", "outline", "part_bars", "part_of_whole", "percent", "picture",
+    "pictured", "predicted_values", "region_map", "reliability_dots", "roc_curves", "share_bars",
+    "spoken", "spread_boxes",
 ]  # fmt: skip

@@ -47,18 +47,19 @@ def interval_grid(
     table: pd.DataFrame,
     line: float,
     chosen: str = "",
-    ends: tuple[float, float] | None = None,
+    ends: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
     sign: str = "",
 ) -> str:
     """A dot and its interval for each row and column of a grid, in HTML: themed, and read aloud.
 
     table: columns row, column, estimate, low, high, control, why (where there is no estimate). line: what
-    knowing nothing gives, drawn through every cell. ends: of all axes; by default from 0 to the column's
-    largest. sign: behind every number. Controls stand apart, below.
+    knowing nothing gives, drawn through every cell. ends: of all axes, or of each column's; by default from
+    0 to the column's largest. sign: behind every number. Controls stand apart, below.
     """
     columns = list(dict.fromkeys(table["column"]))
     cells = table.set_index(["row", "column"])
-    sides = {name: ends or _ends(table[table["column"] == name], line) for name in columns}
+    own = ends if isinstance(ends, Mapping) else dict.fromkeys(columns, ends)
+    sides = {name: own[name] or _ends(table[table["column"] == name], line) for name in columns}
     parts = [_row(HEAD.format(html.escape(name)) for name in ("", *columns))]
     for control, rows in table.groupby("control", sort=True):
         if control:
@@ -126,8 +127,8 @@ def _mark(left: float, width: float | None, look: str) -> str:
 def _axis(low: float, high: float, line: float) -> str:
     tick = '<span style="position:absolute;{}">{:g}</span>'
     middle = tick.format(f"left:{100 * _at(line, (low, high)):.1f}%;transform:translateX(-50%)", line)
-    left = tick.format("left:0", low) if _at(line, (low, high)) > 0.15 else ""
-    right = tick.format("right:0", round(high, 1)) if _at(line, (low, high)) < 0.85 else ""
+    left = tick.format("left:0", low) if _at(line, (low, high)) > 0.28 else ""
+    right = tick.format("right:0", float(f"{high:.3g}")) if _at(line, (low, high)) < 0.72 else ""
     return (
         '<div aria-hidden="true" style="position:relative;height:1.2em;font-size:0.75em;opacity:0.7">'
         f"{left}{middle}{right}</div>"

@@ -13,8 +13,10 @@ from studykit.ui.frame import frame, framed  # noqa: E402
 from studykit.ui.gallery_view import GalleryView  # noqa: E402
 from studykit.ui.quality_view import QualityView  # noqa: E402
 from studykit.ui.session import Session  # noqa: E402
+from studykit.ui.studies import Studies  # noqa: E402
+from studykit.ui.trust_view import TrustView  # noqa: E402
 
 __all__ = [
     "AttentionView", "CaseTable", "CaseView", "ContributionView", "GalleryView", "QualityView", "Session",
-    "follow_address", "frame", "framed",
+    "Studies", "TrustView", "follow_address", "frame", "framed",
 ]  # fmt: skip
