@@ -32,15 +32,16 @@ def frame(title: str, session: Session, main: Sequence, sidebar: Sequence = ()) 
     """A page with its name, the other pages, the theme switch and, where cases are drawn, a badge."""
     drawn = pmui.Chip(label="Phantom: drawn cases, no patients", color="warning", size="small")
 
-    def badge(_) -> pmui.Row:
-        return pmui.Row(drawn) if session.run.prepared.dataset.simulated else pmui.Row()
+    def badge(_, elsewhere: bool) -> pmui.Row:
+        simulated = session.run.prepared.dataset.simulated and not elsewhere
+        return pmui.Row(drawn) if simulated else pmui.Row()
 
     crumbs = pmui.Breadcrumbs(
         items=[{"label": session.folder.name}, {"label": title}],
         margin=(8, 10),
         sx={"color": "inherit", "& *": {"color": "inherit"}},
     )
-    followed = pn.bind(badge, session.param.shown)
+    followed = pn.bind(badge, session.param.shown, session.param.elsewhere)
     return pmui.Page(
         title="studykit",
         header=[pmui.Row(crumbs, *_ways(title, session), followed, sizing_mode="stretch_width")],

@@ -28,6 +28,7 @@ class Session(param.Parameterized):
     model = param.Selector(check_on_set=True, doc="a recipe's name: all its folds together")
     case = param.Selector(check_on_set=True, doc="an id among the model's held-out cases")
     method = param.Selector(check_on_set=True, doc="the key of a stored explanation")
+    elsewhere = param.Boolean(default=False, doc="whether what is shown is not of the runs' cases")
     shown = param.Tuple(default=("", "", ""), doc="model, case and method once they fit together")
 
     def __init__(self, folder: Path, **params):

@@ -12,6 +12,7 @@ import param
 
 from studykit.catalog import InputError
 from studykit.trust import Study
+from studykit.trust.results import LACKING
 from studykit.ui.answers_view import BEFORE, AnswersView, choices
 from studykit.ui.plain import listed, safe, sentence
 from studykit.ui.reporting_view import ReportingView
@@ -36,15 +37,6 @@ QUESTIONS = {
     "time": "How long do answers take, and what does practice change?",
 }
 FILTERS = {"agreement": 2, "conditions": 1}  # how many of question and condition can be chosen there
-LACKING = {
-    "agreement": "No question was answered case by case on a scale, so there is nothing to agree on.",
-    "conditions": "There is one condition only, or no question whose answers have an order.",
-    "accuracy": "What is so is not known of these cases, or nobody said what they are.",
-    "reliance": "No answers before and after an aid were recorded (a protocol with two steps asks for them).",
-    "trust": "Nobody was asked how sure they are, or how far they trust the aid.",
-    "questionnaires": "No questionnaire was filled in.",
-    "time": "No times were recorded.",
-}  # fmt: skip
 
 
 class TrustView(pn.viewable.Viewer):
@@ -62,6 +54,13 @@ class TrustView(pn.viewable.Viewer):
         self.answers, self.case = AnswersView(studies=studies), TrustCaseView(studies, session)
         self.reporting = ReportingView(studies=studies)
 
+    @param.depends("studies.study", watch=True, on_init=True)
+    def _tell_whose(self) -> None:
+        """A published study is not about the runs' cases, so the page's head says nothing of these."""
+        if self.session is not None:
+            found = self.studies.found
+            self.session.elsewhere = not isinstance(found, str) and kind(found) == "published"
+
     @param.depends("studies.study")
     def about(self) -> pn.viewable.Viewable:
         """Whose ratings these are, how many, and what to know of them; or what to run."""
@@ -71,7 +70,8 @@ class TrustView(pn.viewable.Viewer):
         label, color = BADGES[kind(found)]
         badge = pmui.Chip(label=label, color=color, size="small", margin=(8, 10))
         title = pmui.Typography(safe(found.title or found.name), variant="h6", margin=(5, 10))
-        lines = [size(found), _ended(found.source), " ".join(map(_ended, found.notes))]
+        notes = " ".join(map(_ended, [*found.notes, *filter(None, [found.planted])]))
+        lines = [size(found), _ended(found.source), notes]
         told = pn.pane.HTML("<br>".join(html.escape(text) for text in lines if text), margin=(0, 10, 8, 10))
         body = [pmui.FlexBox(title, badge, align_items="center"), told]
         if self.studies.why:

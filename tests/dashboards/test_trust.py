@@ -331,3 +331,20 @@ def test_the_trust_page(served, browser_page, served_runs, study, request, monke
     page.locator("canvas").first.wait_for()
     page.wait_for_timeout(500)
     assert parse_qs(urlparse(page.url).query)["case"] == [case] and not errors
+
+
+def test_what_is_planted_is_said(view):
+    told = view.about()
+    found = view.studies.found
+    assert found.planted and html.escape(found.planted) in "".join(
+        pane.object for pane in told.select(pn.pane.HTML)
+    )
+
+
+@pytest.mark.real_data
+def test_the_head_does_not_call_a_published_studys_cases_drawn(served_runs):
+    session = Session(served_runs, model="fusion")
+    view = TrustView(Studies(folder=served_runs), session)
+    assert not session.elsewhere
+    view.studies.study = "published van_dyke"
+    assert session.elsewhere
