@@ -251,14 +251,19 @@ def _add_study(command: Callable[..., argparse.ArgumentParser]) -> None:
     restore.add_argument("file", type=Path, metavar="FILE")
 
     export = command(
-        "export", study_commands.export, "Write a study's ratings as CSV or Parquet, safe for spreadsheets.",
+        "export", study_commands.export, "Write a study's ratings as CSV or Parquet, safe for spreadsheets. "
+        "It holds the ratings that count now; corrections, the moments aids were shown and the fingerprints "
+        "of model and map are in a backup only.",
         "python -m studykit study export demo data/exported --anonymous",
     )  # fmt: skip
     export.add_argument("name", metavar="STUDY")
     export.add_argument("folder", type=Path, metavar="FOLDER", help="the new folder")
     export.add_argument("--kind", default="csv", help="csv or parquet")
     export.add_argument(
-        "--anonymous", action="store_true", help="readers renamed, no comments, no exact times"
+        "--anonymous",
+        action="store_true",
+        help="readers and patients renamed by lot, no comments, order, session or exact times; a reader's "
+        "conditions and cases still match the plan, so do not pass the plan on",
     )
 
     bring = command(

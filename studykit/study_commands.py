@@ -4,6 +4,7 @@ Each loads what it needs when it is called, so that `--help` and mistakes are an
 """
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +47,8 @@ def new(given: argparse.Namespace) -> None:
     protocol = drawn(Protocol.from_json(data))
     write_protocol(protocol, given.out)
     readings = [len(protocol.orders[reader]) for reader in protocol.readers]
-    print(f"{given.out}: {len(protocol.readers)} readers, {min(readings)} to {max(readings)} readings each.")
+    told = f"{min(readings)} to {max(readings)} readings each"
+    print(f"{given.out}: {_count(protocol.readers, 'reader')}, {told}.")
     print("Change items and texts there before anybody answers; the first answer freezes it.")
 
 
@@ -61,27 +63,35 @@ def simulate(given: argparse.Namespace) -> None:
         return
     protocol = read_protocol(given.protocol)
     protocol = protocol if protocol.orders else drawn(protocol)
-    address = given.ratings or _usual()
-    simulate(protocol, Store(address), given.seed)
-    print(f"The study '{protocol.name}' stands in {address}, marked as simulated.")
+    store = Store(given.ratings or _usual())
+    simulate(protocol, store, given.seed)
+    print(f"The study '{protocol.name}' stands in {store.database.where}, marked as simulated.")
 
 
 def results(given: argparse.Namespace) -> None:
     """Print all that a study's ratings can answer."""
-    from studykit.trust.recorded import studied
-    from studykit.trust.results import results
+    from studykit.trust.recorded import MADE_UP, studied
+    from studykit.trust.results import LACKING, results
 
     study = studied(_store(given.ratings), given.name)
     if study.simulated:
         print("SIMULATED: no person gave these ratings.\n")
-    print(f"{study.title or study.name}: {len(study.readers)} readers, {len(study.cases)} cases")
-    for note in study.notes:
-        print(f"note: {note}")
+    told = f"{_count(study.readers, 'reader')}, {_count(study.cases, 'case')}"
+    print(f"{study.title or study.name}: {told}")
+    for note in [*study.notes, *filter(None, [study.planted])]:
+        if note != MADE_UP:
+            print(f"note: {note}")
     table = results(study, given.section)
-    for section, part in table.groupby("section", sort=False):
+    for section in [given.section] if given.section else LACKING:
         print(f"\n{section}")
-        shown = part.drop(columns=["section", "method"])
-        print(shown.to_string(index=False, float_format="%.3f", na_rep="-"))
+        part = table[table["section"] == section]
+        if part.empty:
+            print(LACKING[section])
+            continue
+        empty = [] if part["why"].astype(bool).any() else ["why"]
+        shown = part.drop(columns=["section", "method", *empty])
+        lines = shown.to_string(index=False, float_format="%.3f", na_rep="-").splitlines()
+        print("\n".join(line.rstrip() for line in lines))
 
 
 def verify(given: argparse.Namespace) -> None:
@@ -106,31 +116,34 @@ def restore(given: argparse.Namespace) -> None:
     """Make a store from a backup."""
     from studykit.trust.backup import restore
 
-    address = given.ratings or _usual()
-    store = restore(given.file, address)
-    print(f"{', '.join(store.studies()['name']) or 'nothing'}: restored to {address}")
+    store = restore(given.file, given.ratings or _usual())
+    print(f"{', '.join(store.studies()['name']) or 'nothing'}: restored to {store.database.where}")
 
 
 def export(given: argparse.Namespace) -> None:
     """Write a study's ratings as CSV or Parquet."""
-    from studykit.trust.exchange import export
+    from studykit.trust.exchange import ANONYMOUS, CURRENT, export
     from studykit.trust.recorded import studied
 
     store = _store(given.ratings)
     study, protocol = studied(store, given.name), store.protocol(given.name)
-    print(f"Written to {export(study, given.folder, given.kind, given.anonymous, protocol)}")
+    print(f"Written to {export(study, given.folder, given.kind, given.anonymous, protocol)}\n{CURRENT}")
+    if given.anonymous:
+        print(f"note: {ANONYMOUS}")
 
 
 def import_(given: argparse.Namespace) -> None:
     """Put an export, or a table of ratings, into a store."""
-    from studykit.trust.imported import events_of, imported, imported_table, read_about
-    from studykit.trust.protocol import read_protocol
+    from studykit.trust.imported import imported, imported_table, read_about
+    from studykit.trust.keep import events_of, keep
+    from studykit.trust.protocol import Protocol, read_protocol
     from studykit.trust.store import Store
 
     if given.source.is_dir():
         study, text = imported(given.source), read_about(given.source)["protocol"]
         if not text:
             raise InputError(f"{given.source} was exported without its protocol and cannot be stored again.")
+        Protocol.from_json(json.loads(text))
     elif given.protocol is None:
         raise InputError("A table of ratings needs --protocol: what was asked, of whom, about which cases.")
     else:
@@ -138,11 +151,10 @@ def import_(given: argparse.Namespace) -> None:
         columns = dict(_pair(wish) for wish in given.columns)
         study = imported_table(given.source, protocol.items, columns, protocol, protocol.name)
         text = protocol.text
-    events, address = events_of(study), given.ratings or _usual()
-    store = Store(address)
-    store.begin(study.name, text, simulated=study.simulated)
-    count = sum(receipt.new for receipt in store.append(study.name, events))
-    print(f"{study.name}: {count} of {len(events)} ratings are new in {address}")
+    events = events_of(study)
+    store = Store(given.ratings or _usual())
+    count = keep(store, study.name, text, events, study.simulated)
+    print(f"{study.name}: {count} of {len(events)} ratings are new in {store.database.where}")
 
 
 def simulate_about(runs: Path, address: str = "", seed: int = 0) -> None:
@@ -152,12 +164,12 @@ def simulate_about(runs: Path, address: str = "", seed: int = 0) -> None:
 
     address = address or os.environ.get("STUDYKIT_RATINGS") or str(runs / FILE)
     protocol, store = demo_protocol(runs), Store(address)
-    stands = set(store.studies()["name"])
+    stands, where = set(store.studies()["name"]), store.database.where
     if protocol.name in stands and store.protocol(protocol.name) != protocol.text:
-        print(f"A study '{protocol.name}' about other runs stands in {address}; it was left as it is.")
+        print(f"A study '{protocol.name}' about other runs stands in {where}; it was left as it is.")
         return
     simulate(protocol, store, seed)
-    print(f"The simulated study '{protocol.name}' stands in {address}.")
+    print(f"The simulated study '{protocol.name}' stands in {where}.")
 
 
 def demo_protocol(runs: Path, readers: int = 8, cases: int = 40):
@@ -237,9 +249,13 @@ def usual_items(classes: Sequence[Any], positive: Any) -> list[dict[str, Any]]:
 
 def _readers(words: Sequence[str]) -> list[str]:
     """Names as given, or reader-1, reader-2, ... where a number is."""
-    if len(words) == 1 and words[0].isdigit():
+    if len(words) == 1 and words[0].isdecimal():
         return [f"reader-{k:0{len(words[0])}d}" for k in range(1, int(words[0]) + 1)]
     return list(words)
+
+
+def _count(things: Sequence[Any], what: str) -> str:
+    return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"
 
 
 def _condition(word: str) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 An export is a folder of two files: the ratings (CSV or Parquet, a row a rating, beside each what was shown
 and what is so), and study.json with the items, the cases, the aids and a check sum, by which an import sees
-that nothing was changed on the way. The check finds slips, not forgers.
+that nothing was changed on the way. The check finds slips, not forgers. It holds the ratings that count now:
+what was corrected, the moments aids were shown and the fingerprints of model and map stay in the store, and
+only a backup holds them.
 
 In CSV files a text that a spreadsheet would take for a formula gets a leading apostrophe; an import takes it
 off again. The ratings of a simulated study say so in every row, in the file's name and in Parquet's metadata.
@@ -12,19 +14,30 @@ import csv
 import hashlib
 import json
 import re
+import secrets
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from studykit.catalog import InputError, check_choice
+from studykit.trust.recorded import FIRST
 from studykit.trust.study import RATINGS, Study
 from studykit.whole import whole_folder
 
 ABOUT = "study.json"
 MARK = "simulated"
 KINDS = ("csv", "parquet")
+CURRENT = (
+    "An export holds the ratings that count now; corrections, the moments aids were shown and the "
+    "fingerprints of model and map are in a backup only."
+)
+ANONYMOUS = (
+    "anonymous: readers and patients renamed, free text, order and session left out, times kept to the "
+    "month; a reader's conditions and cases still match the plan, so do not pass the plan (protocol) on"
+)
 FLAT = [*RATINGS, "patient", "truth", "aid", "wrong", MARK]
 FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # how a formula, or one that was defused, begins
 
@@ -46,6 +59,7 @@ def export(
         write = _write_csv if kind == "csv" else _write_parquet
         write(flat(study), hidden / name)
         about = {
+            "holds": CURRENT,
             "name": study.name,
             "title": study.title,
             "source": study.source,
@@ -81,27 +95,35 @@ def flat(study: Study) -> pd.DataFrame:
 
 
 def anonymised(study: Study) -> Study:
-    """The study with readers named R01, R02, ..., in no telling order, without free text or exact times.
+    """The study with readers R01, R02, ... and patients P01, P02, ... by lot, and without free text.
 
-    The time of an answer is kept to the month, how long it took to the second. Cases keep their names.
+    Order and session are left out; the time of an answer is kept to the month, how long it took to the
+    second. Cases keep their names, and a reader's cases and conditions still match the plan (protocol) and
+    so tell who it is: the plan must not be passed on.
     """
-
-    def drawn(reader: Any) -> str:
-        return hashlib.sha256(f"{study.name}/{reader}".encode()).hexdigest()
-
-    width = max(2, len(str(len(study.readers))))
-    names = {reader: f"R{k:0{width}d}" for k, reader in enumerate(sorted(study.readers, key=drawn), 1)}
     ratings = study.ratings[[study.items[name].scale != "text" for name in study.ratings["item"]]]
     when = pd.to_datetime(ratings["when"], utc=True)
     ratings = ratings.assign(
-        reader=ratings["reader"].map(names),
-        session=pd.factorize(ratings["session"])[0] + 1,
+        reader=_by_lot(ratings["reader"], "R"),
+        order=np.nan,
+        session="",
         elapsed=pd.to_numeric(ratings["elapsed"]).round(),
         when=when.dt.normalize() - pd.to_timedelta(when.dt.day - 1, unit="D"),
     )
+    by = ["reader", "condition", "case", "item", "repeat", "step"]
+    ratings = ratings.sort_values(by, key=lambda cells: cells.map(str), ignore_index=True)
+    cases = study.cases.assign(patient=_by_lot(study.cases["patient"], "P"))
     items = {name: item for name, item in study.items.items() if item.scale != "text"}
-    note = "anonymous: readers renamed, free text left out, times kept to the month"
-    return replace(study, ratings=ratings.reset_index(drop=True), items=items, notes=(note,))
+    notes = (ANONYMOUS, *(note.split(FIRST)[0] for note in study.notes))
+    return replace(study, ratings=ratings, cases=cases, items=items, notes=notes)
+
+
+def _by_lot(names: pd.Series, letter: str) -> pd.Series:
+    """Other names, dealt by a lot that nobody can draw again; missing ones stay so."""
+    known = list(names.dropna().unique())
+    secrets.SystemRandom().shuffle(known)
+    width = max(2, len(str(len(known))))
+    return names.map({name: f"{letter}{k:0{width}d}" for k, name in enumerate(known, 1)}).astype(object)
 
 
 def defused(value: Any) -> Any:

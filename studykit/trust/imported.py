@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ import numpy as np
 import pandas as pd
 
 from studykit.catalog import InputError, check_choice
-from studykit.trust.event import Event
 from studykit.trust.exchange import ABOUT, FLAT, MARK, check_of, fused
 from studykit.trust.item import Item
 from studykit.trust.protocol import Protocol
 from studykit.trust.recorded import aids_of, cases_of
 from studykit.trust.study import RATINGS, SAME, Study
 
+NO_MARK = {"", "false", "falsch", "faux", "falso", "0", "0.0", "no", "non", "nein"}  # all else marks
 USUAL = {
     "condition": "no aid",
     "step": "final",
@@ -39,7 +40,8 @@ def imported(folder: Path) -> Study:
     about = read_about(folder)
     items = [Item(**item) for item in about["items"]]
     table, marked = _cells(folder / about["ratings"])
-    ratings = _typed(table, {item.name: item for item in items}, about["ratings"])
+    by_category = {item.name: replace(item, labels=()) for item in items}  # an export writes no labels
+    ratings = _typed(table, by_category, about["ratings"])
     cases, aids = (
         pd.DataFrame(about[name]["data"], columns=about[name]["columns"]) for name in ("cases", "aids")
     )
@@ -91,8 +93,13 @@ def imported_table(
     """
     by_name = {item.name: item for item in items}
     table, marked = _cells(path)
-    table = _long(_renamed(table, columns or {}, by_name, path), by_name, path)
+    table = _renamed(table, columns or {}, by_name, path)
+    marked = marked or _marked(table)
+    table = _long(table, by_name, path)
+    _check_asked(table, by_name, path)
     if protocol:
+        check_choice(f"column of {path.name}", "reader", table.columns)
+        _check_filled(table, table["reader"] == "", "reader", "every rating needs its reader", path)
         conditions = [condition.name for condition in protocol.conditions]
         for column, known in (
             ("reader", protocol.readers),
@@ -108,36 +115,6 @@ def imported_table(
     else:
         about |= {"cases": _cases(table), "aids": _aids(table)}
     return Study(ratings=ratings[RATINGS], **about)
-
-
-def events_of(study: Study) -> list[Event]:
-    """The study's ratings as events for a ratings store; the same ratings give the same client ids."""
-    ratings = study.ratings.assign(later=study.ratings["step"] != "first")
-    ratings = ratings.sort_values("later", kind="stable").drop(columns="later")
-    events = []
-    for row in ratings.astype(object).where(ratings.notna(), None).to_dict("records"):
-        told = [row[name] for name in (*SAME, "step", "rating")]
-        client = hashlib.sha256(json.dumps([study.name, *told], default=str).encode()).hexdigest()[:32]
-        events.append(_event(row, client))
-    return events
-
-
-def _event(row: dict[str, Any], client: str) -> Event:
-    rating = row["rating"].item() if hasattr(row["rating"], "item") else row["rating"]
-    return Event(
-        reader=row["reader"] or "",
-        case=row["case"] or "",
-        condition=(row["condition"] or "") if row["case"] else "",
-        item=row["item"],
-        rating=rating,
-        step=row["step"] if row["case"] else "end",
-        repeat=int(row["repeat"] or 0),
-        order=int(row["order"] or 0),
-        session=str(row["session"] or ""),
-        elapsed=None if row["elapsed"] is None else float(row["elapsed"]),
-        time=row["when"].isoformat() if row["when"] is not None else "",
-        client=client,
-    )
 
 
 def _cells(path: Path) -> tuple[pd.DataFrame, bool]:
@@ -160,13 +137,21 @@ def _cells(path: Path) -> tuple[pd.DataFrame, bool]:
         ) from None
     except (ValueError, csv.Error) as why:  # pyarrow's errors are ValueErrors, too
         raise InputError(f"The ratings {path} are no table ({why}); save it as CSV in UTF-8.") from None
-    column = MARK in table and table[MARK].map(lambda cell: str(cell).lower() == "true").any()
-    return table.assign(row=range(2, len(table) + 2)), bool(column or metadata or MARK in path.name)
+    marked = _marked(table) or metadata or MARK in path.name.casefold()
+    return table.assign(row=range(2, len(table) + 2)), bool(marked)
+
+
+def _marked(table: pd.DataFrame) -> bool:
+    """Whether a cell of a column `simulated`, however it is written, says anything but no."""
+    places = [place for place, name in enumerate(table) if str(name).strip().casefold() == MARK]
+    cells = table.iloc[:, places].to_numpy().ravel()
+    return any(str(cell).strip().casefold() not in NO_MARK for cell in cells)
 
 
 def _read_csv(data: bytes) -> pd.DataFrame:
     text = data.decode("utf-8-sig")
     begin = text.split("\n", 1)[0]
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a long text is a text, too
     rows = list(
         csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=begin.count), strict=True)
     )
@@ -204,11 +189,25 @@ def _long(table: pd.DataFrame, items: Mapping[str, Item], path: Path) -> pd.Data
             )
         kept = [name for name in table.columns if name in FLAT or name == "row"]
         table = table.melt(kept, there, var_name="item", value_name="rating")
+        at_end = table["item"].map({name: items[name].asked == "end" for name in there}).astype(bool)
+        table = table[(table["rating"] != "") | (at_end == (table["case"] == ""))]  # a case's, or a reader's
     _check_named(table, "item", items, path)
     for name, value in USUAL.items():
         if name not in table:
             table[name] = value
     return table
+
+
+def _check_asked(table: pd.DataFrame, items: Mapping[str, Item], path: Path) -> None:
+    of_a_case = table["item"].map(lambda name: name in items and items[name].asked != "end").astype(bool)
+    why = 'an item not asked at the "end" is about a case; name it'
+    _check_filled(table, of_a_case & (table["case"] == ""), "case", why, path)
+
+
+def _check_filled(table: pd.DataFrame, empty: pd.Series, column: str, why: str, path: Path) -> None:
+    if empty.any():
+        row = table.loc[empty, "row"].iloc[0]
+        raise InputError(f"Row {row} of {path.name}, column '{column}' is empty; {why}.")
 
 
 def _check_named(table: pd.DataFrame, column: str, known: Iterable[str], path: Path) -> None:
@@ -276,16 +275,18 @@ def _answer(item: Item, cell: Any, row: int, file: str) -> Any:
 
 
 def _category(item: Item, cell: Any) -> Any:
-    told = {str(one): one for one in (*item.categories,)} | dict(
-        zip(item.labels, item.categories, strict=False)
-    )
-    if str(cell) in told:
-        return told[str(cell)]
+    """The category so spelt, or of that number, or else so labelled; the cell where there is none."""
+    for one in item.categories:
+        if str(cell) == str(one):
+            return one
     try:
         number = float(cell)
     except (TypeError, ValueError):
-        return cell
-    return next((one for one in item.categories if not isinstance(one, str) and one == number), cell)
+        number = None
+    for one in item.categories:
+        if not isinstance(one, str) and one == number:
+            return one
+    return dict(zip(item.labels, item.categories, strict=False)).get(str(cell), cell)
 
 
 def _check_once(ratings: pd.DataFrame, rows: pd.Series, path: Path) -> None:

@@ -89,8 +89,8 @@ class Protocol:
         for name, kind in (("conditions", Condition), ("items", Item)):
             if name in given:
                 given[name] = [_named(kind, one, name) for one in _listed(given[name], name)]
-        for reader, readings in mapped(given.get("orders", {}), "orders").items():
-            given["orders"] = {**given["orders"], reader: tuple(_reading(one, reader) for one in readings)}
+        read = mapped(given.get("orders", {}), "orders").items()
+        given["orders"] = {reader: _readings(readings, reader) for reader, readings in read}
         return configured(cls, given, "the protocol")
 
     def to_json(self) -> dict[str, Any]:
@@ -252,14 +252,17 @@ def _named(kind: type, data: Mapping[str, Any], what: str) -> Any:
     return configured(partial(kind, name), given, f"'{name}' (one of the {what})")
 
 
-def _reading(data: Any, reader: str) -> Reading:
-    if isinstance(data, list | tuple) and len(data) == 4:
-        kinds = [type(one) for one in data]
-        if kinds == [str, str, int, int]:
-            return Reading(*data)
-    raise InputError(
-        f"The order of '{reader}' holds {data!r}; a reading is [case, condition, session, repeat]."
-    )
+def _readings(data: Any, reader: str) -> tuple[Reading, ...]:
+    """A reader's order from its JSON; sessions count from 1, repeats from 0."""
+    if not isinstance(data, list | tuple):
+        raise InputError(f"The order of '{reader}' is a list of readings, not {data!r}.")
+    for one in data:
+        kinds = [type(part) for part in one] if isinstance(one, list | tuple) else []
+        if kinds != [str, str, int, int] or one[2] < 1 or one[3] < 0:
+            raise InputError(
+                f"The order of '{reader}' holds {one!r}; a reading is [case, condition, session, repeat]."
+            )
+    return tuple(Reading(*one) for one in data)
 
 
 def _written(thing: Any) -> Any:

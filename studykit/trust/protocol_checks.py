@@ -7,6 +7,8 @@ from typing import Any
 from studykit.catalog import InputError, check_choice
 from studykit.trust.chain import LONGEST
 from studykit.trust.event import SHOWN
+from studykit.trust.questionnaire import Questionnaire
+from studykit.trust.statistic import Statistic
 
 DESIGNS = {
     "crossed": "every reader reads every case in one condition",
@@ -46,8 +48,11 @@ def check_names(protocol) -> None:
 
 
 def check_items(protocol) -> None:
-    """InputError where a condition asks nothing, or an item has a name that is taken."""
+    """InputError where a condition asks nothing, or an item has a name or questionnaire that cannot be."""
+    known = [name for name, kind in Statistic.catalogue.items() if issubclass(kind, Questionnaire)]
     for item in protocol.items:
+        if item.questionnaire:
+            check_choice(f"questionnaire (of the item '{item.name}')", item.questionnaire, known)
         if item.name == SHOWN:
             raise InputError(f"No item can be named '{SHOWN}'; that is how it is noted when an aid is shown.")
     for condition in protocol.conditions:
@@ -68,6 +73,11 @@ def check_classes(protocol) -> None:
             if not isinstance(one, str | int | float) or one != one:
                 raise InputError(f"'{name}' gives case '{case}' {one!r}; write a text or a number.")
     aided = any(condition.shows != "nothing" for condition in protocol.conditions)
+    if not aided and (protocol.wrong_aid or protocol.wrong):
+        raise InputError(
+            f"No condition of '{protocol.name}' shows an aid, so none can be wrong; add a condition that "
+            "shows one, or take 'wrong_aid' out."
+        )
     for wanted, name in ((aided, "aids"), (protocol.wrong_aid or protocol.wrong, "truth")):
         missing = [case for case in protocol.cases if wanted and case not in getattr(protocol, name)]
         if missing:
@@ -96,6 +106,8 @@ def check_orders(protocol) -> None:
         raise InputError(f"The orders of '{protocol.name}' are not those of its readers; {again}.")
     cases, conditions = set(protocol.cases), {condition.name for condition in protocol.conditions}
     for reader, readings in protocol.orders.items():
+        if not readings:
+            raise InputError(f"The order of '{reader}' holds no reading; {again}.")
         met = set()
         for reading in readings:
             if reading.case not in cases or reading.condition not in conditions:

@@ -1,7 +1,8 @@
 """From the events of a study to the ratings that count: the last correction of each answer, and nothing else.
 
 An answer given before the aid is locked once the aid was shown; what claims to be one afterwards does
-not count. Nothing is dropped in silence: the study's notes say what was left out, and how often.
+not count, nor does what was never planned. Nothing is dropped in silence: the study's notes say what was left
+out, and how often.
 """
 
 import json
@@ -13,10 +14,13 @@ import numpy as np
 import pandas as pd
 
 from studykit.trust.answered import LOCKS, READING
-from studykit.trust.event import Event
+from studykit.trust.chain import walk
+from studykit.trust.event import SHOWN, Event
 from studykit.trust.protocol import Protocol
 from studykit.trust.study import RATINGS, SAME, Study
 
+MADE_UP = "simulated: no person gave these ratings"
+FIRST = " (the first: "  # behind it a note names a reader
 MEASURED = [
     "order",
     "session",
@@ -26,9 +30,14 @@ MEASURED = [
 
 
 def studied(store, name: str) -> Study:
-    """The study of that name in a ratings store, as it stands now; InputError where there is none."""
-    protocol = Protocol.from_json(json.loads(store.protocol(name)))
-    return recorded(protocol, store.events(name), simulated=store.is_simulated(name))
+    """The study of that name in a ratings store, as it stands now.
+
+    Raises InputError where there is none, or its own row (protocol, mark, time) was changed.
+    """
+    row = store.study(name)
+    list(walk(row, []))  # compares the row with the first link of its chain
+    protocol = Protocol.from_json(json.loads(row["protocol"]))
+    return recorded(protocol, store.events(name), simulated=row["simulated"])
 
 
 def recorded(protocol: Protocol, events: pd.DataFrame | Iterable[Event], simulated: bool = False) -> Study:
@@ -38,14 +47,22 @@ def recorded(protocol: Protocol, events: pd.DataFrame | Iterable[Event], simulat
     missing; so is one that its item refuses.
     """
     table = _in_order(events)
-    notes = ["simulated: no person gave these ratings"] if simulated else []
+    notes = [MADE_UP] if simulated else []
     table = _left(table, _unknown(table, protocol), "are about what the protocol does not name", notes)
+    if protocol.orders:
+        table = _left(table, _unplanned(table, protocol), "are of readings that were not planned", notes)
     table = _left(table, _after_the_aid(table), "came as first answers when the aid was shown already", notes)
+    if protocol.orders:
+        table = _left(table, _unasked(table, protocol), "answer what is not asked in that step", notes)
     ratings = _current(table[table["step"] != "shown"], notes)
     refused = _refused(ratings, protocol)
     if refused.any():
         notes.append(_told(ratings, refused, "are no answers to their items and count as missing"))
     ratings["rating"] = ratings["rating"].mask(refused, np.nan)
+    backwards = pd.to_numeric(ratings["elapsed"]) < 0
+    if backwards.any():
+        notes.append(_told(ratings, backwards, "took less than no time; how long counts as missing"))
+    ratings["elapsed"] = ratings["elapsed"].mask(backwards, np.nan)
     ratings["step"] = ratings["step"].replace("end", "final")
     places = {condition.name: place for place, condition in enumerate(protocol.conditions)}
     ratings = ratings.sort_values("condition", key=lambda names: names.map(places), kind="stable")
@@ -89,6 +106,32 @@ def _unknown(table: pd.DataFrame, protocol: Protocol) -> pd.Series:
     known &= table["case"].isin(protocol.cases) | (asked_once & table["case"].isna())
     known &= table["condition"].isin(conditions) | (asked_once & table["condition"].isna())
     return ~known
+
+
+def _unplanned(table: pd.DataFrame, protocol: Protocol) -> pd.Series:
+    """Which events are about a case that the reader was not to read so (condition, repeat)."""
+    planned = {
+        (reader, reading.case, reading.condition, reading.repeat)
+        for reader, readings in protocol.orders.items()
+        for reading in readings
+    }
+    of_a_case = table[table["case"].notna()]
+    out = [part not in planned for part in of_a_case[list(READING)].itertuples(index=False, name=None)]
+    return pd.Series(out, of_a_case.index, dtype=bool).reindex(table.index, fill_value=False)
+
+
+def _unasked(table: pd.DataFrame, protocol: Protocol) -> pd.Series:
+    """Which events answer, in their step, what is not asked there, or show an aid where none is shown."""
+    asked = {("", "end", item.name) for item in protocol.items if item.asked == "end"}
+    for condition in protocol.conditions:
+        for step in protocol.steps(condition.name):
+            asked |= {(condition.name, step, item.name) for item in protocol.asked(condition.name, step)}
+        if condition.shows != "nothing":
+            asked.add((condition.name, "shown", SHOWN))
+    where = table["condition"].where(table["case"].notna(), "")
+    items = table["item"].where(table["step"] != "shown", SHOWN)
+    told = zip(where, table["step"], items, strict=True)
+    return pd.Series([one not in asked for one in told], table.index, dtype=bool)
 
 
 def _after_the_aid(table: pd.DataFrame) -> pd.Series:
@@ -140,7 +183,7 @@ def _told(table: pd.DataFrame, which: pd.Series, why: str) -> str:
     named = ", ".join(
         f"{name} {first[name]}" for name in ("reader", "case", "item") if first[name] == first[name]
     )
-    return f"{int(which.sum())} ratings {why} (the first: {named})"
+    return f"{int(which.sum())} ratings {why}{FIRST}{named})"
 
 
 def cases_of(protocol: Protocol) -> pd.DataFrame:

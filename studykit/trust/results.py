@@ -129,9 +129,10 @@ def time(study: Study) -> Iterator[Asked]:
     """How long readings took, both steps together, and what the session itself changed."""
     for item in study.of_role("answer")[:1] or study.of_role("score")[:1]:
         table = study.table(item.name)
-        if table["elapsed"].notna().any():
+        timed = table["elapsed"].notna().any()
+        if timed:
             yield item.name, ALL, "time_on_task", table
-        if table["order"].nunique() > 1:
+        if timed or table["order"].nunique() > 1:
             yield item.name, ALL, "learning", first_readings(table)
 
 

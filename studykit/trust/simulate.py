@@ -21,6 +21,7 @@ from scipy.special import expit, logit, ndtr
 from studykit.catalog import InputError
 from studykit.trust.event import SHOWN, Event
 from studykit.trust.item import Item
+from studykit.trust.keep import keep
 from studykit.trust.protocol import Protocol
 from studykit.trust.statistic import Statistic
 
@@ -68,11 +69,10 @@ USUAL = Crowd()
 def simulate(protocol: Protocol, store, seed: int = 0, crowd: Crowd = USUAL) -> str:
     """Write a simulated study into a ratings store, under the protocol's name, marked as simulated.
 
-    Done again with the same seed, it writes nothing new. Gives the name.
+    Done again with the same seed, it writes nothing new. Gives the name. Raises InputError, and takes no
+    name, where the protocol cannot be simulated or the study stands there by another seed.
     """
-    store.begin(protocol.name, protocol.text, simulated=True)
-    for events in _by_reader(protocol, seed, crowd):
-        store.append(protocol.name, events)
+    keep(store, protocol.name, protocol.text, simulated_events(protocol, seed, crowd), simulated=True)
     return protocol.name
 
 
@@ -203,7 +203,7 @@ class _Reader:
             return reading[step]
         if item.role in ("answer", "score"):
             return on_scale(item, ndtr(evidence))
-        if item.role == "trust":
+        if item.role in ("trust", "trust in the aid"):
             return on_scale(item, ndtr(abs(evidence) - 0.8 + 0.3 * self.mood + 0.5 * noise))
         if item.role == "questionnaire":
             liking = 0.4 + 0.8 * self.mood + 0.6 * noise

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from studykit.catalog import InputError
 from studykit.trust.exchange import anonymised, defused, export, flat, fused
-from studykit.trust.imported import events_of, imported, imported_table
+from studykit.trust.imported import imported, imported_table
 from studykit.trust.item import Item
+from studykit.trust.keep import events_of, keep
+from studykit.trust.learning import Learning
 from studykit.trust.protocol import Protocol
 from studykit.trust.recorded import recorded, studied
 from studykit.trust.simulate import simulated_events
@@ -158,15 +160,108 @@ def test_anonymous(tmp_path, study):
     assert hidden.readers == ["R01", "R02", "R03", "R04"] and "comment" not in hidden.items
     assert "comment" not in set(hidden.ratings["item"]) and "R0," not in " ".join(hidden.notes)
     assert set(hidden.ratings["when"].dropna().astype(str)) == {"2024-01-01 00:00:00+00:00"}
-    pairs = {}
-    kept = study.ratings[study.ratings["item"] != "comment"].reset_index(drop=True)
-    for old, new in zip(kept["reader"], hidden.ratings["reader"]):
-        assert pairs.setdefault(old, new) == new
-    assert len(set(pairs.values())) == 4
-    assert kept["rating"].astype(str).tolist() == hidden.ratings["rating"].astype(str).tolist()
+    assert "do not pass the plan" in hidden.notes[0] and hidden.notes[1] == "3 ratings ..."
+    kept = study.ratings[study.ratings["item"] != "comment"]
+    told = [table.assign(rating=table["rating"].astype(str)) for table in (kept, hidden.ratings)]
+    key = ["condition", "case", "item", "repeat", "step", "rating"]
+    old, new = ({reader: own[key] for reader, own in table.groupby("reader")} for table in told)
+    same_as = [
+        [one for one, own in old.items() if own.sort_values(key).to_numpy().tolist() == rows.sort_values(key)
+         .to_numpy().tolist()]
+        for rows in new.values()
+    ]  # fmt: skip
+    assert sorted(same_as) == [["R0"], ["R1"], ["R2"], ["R3"]]
     export(study, tmp_path / "out", anonymous=True, protocol="R0 reads first")
     text = (tmp_path / "out" / "study.json").read_text() + (tmp_path / "out" / "ratings.csv").read_text()
     assert not any(f'"{reader}"' in text for reader in study.readers) and "R0 reads" not in text
+
+
+def test_neither_names_nor_rows_nor_patients_tell_who_read(study):
+    cases = study.cases.assign(patient=["Ann", "Bea", "Cem", None] * 6)
+    study = replace(study, cases=cases)
+    drawn = [anonymised(study) for _ in range(12)]
+    wanted = study.ratings[(study.ratings["reader"] == "R0") & (study.ratings["elapsed"] > 0)].iloc[0]
+    names = set()
+    for hidden in drawn:
+        rows = hidden.ratings
+        assert rows["order"].isna().all() and set(rows["session"]) == {""}
+        by = rows[["reader", "condition", "case", "item", "repeat", "step"]].map(str)
+        assert by.equals(by.sort_values(list(by)))
+        found = rows[
+            (rows["case"] == wanted["case"])
+            & (rows["item"] == wanted["item"])
+            & (rows["elapsed"] == round(wanted["elapsed"]))
+        ]
+        names.update(found["reader"])
+        assert set(hidden.cases["patient"].dropna()) == {"P01", "P02", "P03"}
+        assert hidden.cases["patient"].isna().tolist() == cases["patient"].isna().tolist()
+    assert len(names) > 1  # the name is drawn anew each time
+    table = drawn[0].table("answer")
+    why = Learning()(table[table["repeat"] == 0])["why"].iloc[0]
+    assert why == "no reading has a place in the session"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_label_spelt_like_a_category_changes_nothing(tmp_path, kind):
+    likert = Item("likert", categories=(0, 1, 2, 3, 4), labels=("1", "2", "3", "4", "5"), asked="final")
+    words = Item("words", scale="nominal", categories=("a", "b"), labels=("b", "a"))
+    plan = Protocol(readers=("Ada",), cases=tuple("01234"), items=(likert, words), name="labels")
+    events = [one("likert", k, "final", f"{k}", case=str(k), condition="no aid") for k in range(5)]
+    events += [one("words", "a", "final", "w", case="1", condition="no aid")]
+    study = recorded(plan, events)
+    path = export(study, tmp_path / "out", kind)
+    same(imported(tmp_path / "out"), study)
+    by_itself = imported_table(path, plan.items)
+    assert by_itself.ratings["rating"].tolist() == [0, 1, 2, 3, 4, "a"]
+    labelled = imported_table(write(tmp_path, "reader,case,item,rating\nAda,1,likert,5\n"), plan.items)
+    assert labelled.ratings["rating"].tolist() == [4]
+
+
+MARKS = ["True", "TRUE", "WAHR", "VRAI", "1", "1.0", "yes", " True", "x"]
+
+
+@pytest.mark.parametrize("header", ["simulated", "Simulated", " simulated"])
+def test_a_mark_is_seen_however_it_is_written(tmp_path, header):
+    text = "reader,case,item,rating,{}\nAda,1,answer,b,{}\n"
+    for mark in MARKS:
+        assert imported_table(write(tmp_path, text.format(header, mark)), ANSWERS).simulated, mark
+    for mark in ["", "False", "FALSCH", "faux", "0", "no", " "]:
+        assert not imported_table(write(tmp_path, text.format(header, mark)), ANSWERS).simulated, mark
+    named = write(tmp_path, text.format("other", ""), "A.Simulated.csv")
+    assert imported_table(named, ANSWERS).simulated
+    mapped = write(tmp_path, text.format("drawn", "yes"))
+    assert imported_table(mapped, ANSWERS, {"simulated": "drawn"}).simulated
+
+
+def test_an_import_that_cannot_be_takes_no_name(tmp_path):
+    store = Store(tmp_path / "r.sqlite")
+    late = [one("answer", "m", "final"), one("answer", "b", "first")]
+    with pytest.raises(InputError, match="locked"):
+        keep(store, "small", PLAN.text, late, simulated=False)
+    assert not len(store.studies())
+    store.begin("small", PLAN.text)
+    store.append("small", USUAL)
+    with pytest.raises(InputError, match="'small' stands there already, answered; choose another store"):
+        keep(store, "small", PLAN.text, events_of(recorded(PLAN, USUAL)), simulated=False)
+    other = recorded(PLAN, [one(step="final", reader="Ben")])  # of another reader: they go together
+    assert keep(store, "small", PLAN.text, events_of(other), simulated=False) == 1
+
+
+def test_a_long_text_comes_back(tmp_path):
+    items = (Item("note", scale="text", role="comment"),)
+    plan = Protocol(readers=("Ada",), cases=("1",), items=items, name="long")
+    study = recorded(plan, [one("note", "x" * 200_000, "final", condition="no aid")])
+    export(study, tmp_path / "out")
+    same(imported(tmp_path / "out"), study)
+
+
+def test_a_row_a_reading_holds_questionnaires_too(tmp_path):
+    text = "reader,case,condition,answer,sus1\nAda,1,aid,b,\nAda,,,,4\n"
+    study = imported_table(write(tmp_path, text), PLAN.items, protocol=PLAN)
+    assert study.ratings[["case", "item", "rating"]].astype(object).fillna("").to_numpy().tolist() == [
+        ["1", "answer", "b"],
+        ["", "sus1", 4],
+    ]
 
 
 def test_an_import_stands_in_a_store_once(tmp_path, study):
@@ -248,6 +343,9 @@ WRONG = [
     (HEAD + "Ada,7,aid,score,final,0,,,5\n", "no case (row 2"),
     (HEAD + "Ada,1,ad,score,final,0,,,5\n", "no condition (row 2"),
     (HEAD + f"{STEP},,,5\n{STEP},,,6\n", "Row 3 of mine.csv answers once more"),
+    (HEAD + ",1,aid,score,final,0,,,5\n", "Row 2 of mine.csv, column 'reader' is empty; every rating"),
+    ("case,item,rating\n1,answer,b\n", "no column of mine.csv named 'reader'"),
+    (HEAD + "Ada,,aid,score,final,0,,,5\n", "Row 2 of mine.csv, column 'case' is empty; an item not asked"),
     (HEAD + "Ada,1,aid\n", "row 2 has 3 cells, the header 9"),
     ("", "no column of mine.csv named 'case'"),
     ('reader,case\n"a', "are no table"),

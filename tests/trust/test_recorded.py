@@ -1,5 +1,7 @@
 """Of all that happened, the ratings that count: last corrections and locked first answers."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from studykit.catalog import InputError
 from studykit.trust.event import SHOWN, Event
 from studykit.trust.protocol import Protocol
+from studykit.trust.reading_order import Reading
 from studykit.trust.recorded import recorded, studied
 from studykit.trust.store import Store
 
@@ -125,6 +128,57 @@ def test_what_the_protocol_does_not_name_is_left_out_with_a_note():
     strange = [replace(event, client=str(k)) for k, event in enumerate(strange)]
     study = recorded(PLAN, [*strange, one()])
     assert len(study.ratings) == 1 and "5 ratings are about what the protocol does not name" in study.notes[0]
+
+
+ORDERED = replace(
+    PLAN,
+    orders={
+        "Ada": (Reading("1", "aid", 1, 0), Reading("2", "no aid", 1, 0)),
+        "Ben": (Reading("1", "no aid", 1, 0), Reading("2", "aid", 1, 0)),
+    },
+)
+
+
+def test_only_planned_readings_and_asked_questions_count():
+    usual = [*USUAL, one("sus1", 4, "end", case="", condition="")]
+    study = recorded(ORDERED, usual)
+    assert study.notes == () and len(study.ratings) == 5
+    unplanned = [
+        one(step="final", condition="no aid"),
+        one(step="first", repeat=5),
+        one(SHOWN, "m", "shown", case="2"),
+    ]
+    unasked = [
+        one("answer", "m", "first", case="2", condition="no aid"),
+        one("answer", "m", "end", case="", condition=""),
+        one("sus1", 4, "final"),
+        one("sus1", 4, "end"),
+        one(SHOWN, "m", "shown", case="2", condition="no aid"),
+    ]
+    more = [replace(event, client=f"x{k}") for k, event in enumerate([*unplanned, *unasked])]
+    again = recorded(ORDERED, [*usual, *more])
+    pd.testing.assert_frame_equal(again.ratings, study.ratings)
+    assert [note.split(";")[0] for note in again.notes] == [
+        "3 ratings are of readings that were not planned",
+        "5 ratings answer what is not asked in that step",
+    ]
+
+
+def test_a_time_below_nothing_is_missing():
+    study = recorded(PLAN, [one(elapsed=-5.0), one("score", 3, elapsed=2.0)])
+    assert study.ratings["elapsed"].isna().tolist() == [True, False] and study.ratings["rating"].notna().all()
+    assert study.notes[0].startswith("1 ratings took less than no time; how long counts as missing")
+
+
+def test_a_changed_mark_is_seen(tmp_path):
+    store = Store(tmp_path / "r.sqlite")
+    store.begin("small", PLAN.text, simulated=True)
+    with closing(sqlite3.connect(tmp_path / "r.sqlite")) as file:
+        file.execute("drop trigger studies_no_update")
+        file.execute("update studies set simulated = 0")
+        file.commit()
+    with pytest.raises(InputError, match="the study's own row was changed"):
+        studied(store, "small")
 
 
 def test_the_questionnaire_at_the_end_has_no_case():

@@ -147,6 +147,16 @@ def test_it_stands_in_the_store_once_and_is_marked(tmp_path):
     assert json.loads(store.protocol("plan"))["orders"]
 
 
+def test_a_simulation_that_fails_takes_no_name_and_another_seed_says_what_to_do(tmp_path):
+    store = Store(tmp_path / "r.sqlite")
+    with pytest.raises(InputError, match="need the truth"):
+        simulate(drawn(Protocol.from_json(plan(conditions=[{"name": "no aid"}], truth={}))), store)
+    assert not len(store.studies())
+    simulate(ready(), store, 4)
+    with pytest.raises(InputError, match="'plan' stands there already, answered; choose another store"):
+        simulate(ready(), store, 5)
+
+
 def test_more_than_two_classes():
     names = [f"c{k}" for k in range(30)]
     truth = {name: "abc"[k % 3] for k, name in enumerate(names)}

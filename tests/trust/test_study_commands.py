@@ -9,6 +9,7 @@ import pytest
 from studykit.__main__ import main
 from studykit.trust.protocol import read_protocol
 from studykit.trust.recorded import studied
+from studykit.trust.results import LACKING
 from studykit.trust.store import Store
 
 NAMES = ["new", "simulate", "results", "verify", "backup", "restore", "export", "import"]
@@ -65,7 +66,10 @@ def test_out_and_in_again_stays_simulated(capsys, tmp_path, planned, kind):
     store, other, folder = tmp_path / "r.sqlite", tmp_path / "other.sqlite", tmp_path / "out"
     said(capsys, "simulate", planned, "--ratings", store)
     code, out, _ = said(capsys, "export", "plan", folder, "--kind", kind, "--ratings", store)
+    assert "are in a backup only" in out
     assert code == 0 and f"ratings.simulated.{kind}" in out
+    code, _, err = said(capsys, "import", folder, "--ratings", store)  # where it came from
+    assert code == 2 and "stands there already, answered; choose another store" in err
     code, out, _ = said(capsys, "import", folder, "--ratings", other)
     assert code == 0 and Store(other).is_simulated("plan")
     code, out, _ = said(capsys, "import", folder, "--ratings", other)
@@ -74,7 +78,9 @@ def test_out_and_in_again_stays_simulated(capsys, tmp_path, planned, kind):
     tables = [studied(Store(at), "plan").ratings.sort_values(key, ignore_index=True) for at in (store, other)]
     pd.testing.assert_frame_equal(*(table.drop(columns="when") for table in tables))
     hidden = tmp_path / "hidden"
-    assert said(capsys, "export", "plan", hidden, "--anonymous", "--ratings", store)[0] == 0
+    code, out, _ = said(capsys, "export", "plan", hidden, "--anonymous", "--ratings", store)
+    assert code == 0 and "so do not pass the plan (protocol) on" in out
+    assert "order and session left out" in (hidden / "study.json").read_text()
     code, _, err = said(capsys, "import", hidden, "--ratings", tmp_path / "x.sqlite")
     assert code == 2 and "exported without its protocol" in err
     table = folder / f"ratings.simulated.{kind}"
@@ -106,7 +112,34 @@ def test_results_say_whose_ratings_they_are(capsys, tmp_path, planned):
     code, out, err = said(capsys, "results", "plan", "--section", "time", "--ratings", store)
     assert code == 0, err
     assert out.startswith("SIMULATED: no person gave these ratings.") and "\ntime\n" in out
-    assert "plan: 4 readers, 24 cases" in out
+    assert "plan: 4 readers, 24 cases" in out and out.count("no person gave these ratings") == 1
+    plan = read_protocol(planned)  # nobody has answered
+    Store(tmp_path / "empty.sqlite").begin("plan", plan.text)
+    code, empty, _ = said(capsys, "results", "plan", "--ratings", tmp_path / "empty.sqlite")
+    assert code == 0 and all(sentence in empty for sentence in LACKING.values())
+    told = out.split("\ntime\n")[1]
+    assert all(line == line.rstrip() for line in told.splitlines())
+
+
+def test_one_reader_is_one_and_a_power_is_no_number(capsys, tmp_path):
+    (tmp_path / "cases.csv").write_text("case\n1\n2\n")
+    asked = ("--cases", tmp_path / "cases.csv", "--conditions", "nothing")
+    code, out, _ = said(capsys, "new", tmp_path / "a.json", *asked, "--readers", "1")
+    assert code == 0 and "a.json: 1 reader, 2 to 2 readings each" in out
+    code, _, err = said(capsys, "new", tmp_path / "b.json", *asked, "--readers", "²")
+    assert code == 0, err
+    assert read_protocol(tmp_path / "b.json").readers == ("²",)
+
+
+def test_no_password_is_printed(capsys, tmp_path, planned):
+    address = f"sqlite:///{tmp_path / 'r.sqlite'}"
+    said(capsys, "simulate", planned, "--ratings", address)
+    said(capsys, "export", "plan", tmp_path / "out", "--ratings", address)
+    said(capsys, "backup", tmp_path / "b.gz", "--ratings", address)
+    for wish in (["simulate", planned], ["import", tmp_path / "out"], ["restore", tmp_path / "b.gz"]):
+        address = f"sqlite:///{tmp_path / wish[0]}.sqlite"
+        code, out, err = said(capsys, *wish, "--ratings", address)
+        assert code == 0 and f"{wish[0]}.sqlite" in out and "sqlite://" not in out, err
 
 
 def test_bad_input_is_one_sentence_and_makes_nothing(capsys, tmp_path, planned, monkeypatch):
@@ -124,6 +157,8 @@ def test_bad_input_is_one_sentence_and_makes_nothing(capsys, tmp_path, planned, 
         (["new", "p.json", "--cases", "cases.csv", "--readers", "a", "a"], "readers name 'a' twice"),
         (["new", "p.json", "--cases", "cases.csv", "--readers", "2", "--conditions", "maps"], "mean map"),
         (["new", "p.json", "--cases", "cases.csv", "--readers", "2", "--conditions", "map"], "a 'method'"),
+        (["new", "p.json", "--cases", "cases.csv", "--readers", "2", "--conditions", "nothing",
+          "--wrong-aid", "0.2"], "shows an aid, so none can be wrong"),
         (["simulate", "none.json"], "There is no protocol none.json"),
         (["simulate", tmp_path], "No run stands in"),
         (["import", "cases.csv"], "needs --protocol"),
