@@ -69,7 +69,8 @@ def _process(study: Study) -> str:
         told.append("the order of cases is recorded for each reader")
     sittings = ratings.groupby("reader", observed=True)["session"].nunique()
     if len(sittings) and sittings.max() > 0:
-        told.append(f"{sittings.min()} to {sittings.max()} sittings a reader")
+        count = str(sittings.max()) if sittings.nunique() == 1 else f"{sittings.min()} to {sittings.max()}"
+        told.append(f"sittings a reader: {count}")
     return "; ".join(told)
 
 

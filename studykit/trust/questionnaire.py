@@ -92,7 +92,8 @@ class Questionnaire(Statistic):
             yield row(name, **told)
             empty = np.isnan(grid[:, self._places(name)]).sum(axis=1)
             for person, value, lost in zip(readers, score, empty, strict=True):
-                why = f"{lost} items unanswered; {MISSING[self.missing]}" if np.isnan(value) else ""
+                left = f"{lost} item{'' if lost == 1 else 's'} unanswered; {MISSING[self.missing]}"
+                why = left if np.isnan(value) else ""
                 yield row(name, value, n=len(self.scales[name]) - lost, group=f"reader {person}", why=why)
             why = MISSING[self.missing] if empty.any() else ""
             yield row(f"{name}, unanswered items", empty.sum(), n=len(readers), why=why)

@@ -198,7 +198,8 @@ PICTURES = {
 def named(rows: pd.DataFrame) -> pd.Series:
     """Numbers with what they are of, in one name."""
     alone = rows["group"].astype(str) == "all"
-    return rows["statistic"].where(alone, rows["statistic"] + ": " + rows["group"].astype(str))
+    told = rows["statistic"].where(alone, rows["statistic"] + ": " + rows["group"].astype(str))
+    return told.where(rows["method"] != "intra_reader", "the same reader twice, " + told)
 
 
 def lacking(rows: pd.DataFrame) -> list[str]:

@@ -137,7 +137,8 @@ class TrustView(pn.viewable.Viewer):
         if self.part in whole:
             return whole[self.part].__panel__()
         come = self._at_once if pn.state.location is None else self._coming
-        body = pn.bind(come(self.part), self.studies.param.shown)
+        # deferred: what is replaced before the page stands in the browser may be lost
+        body = pn.panel(pn.bind(come(self.part), self.studies.param.shown), defer_load=True)
         over = pmui.FlexBox(*choices(self.studies)[: FILTERS.get(self.part, 0)], margin=(8, 0, 0, 0))
         return pmui.Column(over, body, sizing_mode="stretch_width")
 
@@ -147,9 +148,12 @@ class TrustView(pn.viewable.Viewer):
     def _coming(self, name: str) -> Callable:
         async def come(_) -> AsyncIterator[pn.viewable.Viewable]:
             try:
-                if not isinstance(self.studies.found, str) and not (asked := self.studies.asked(name)).done():
-                    yield pmui.Column(line("The numbers are being computed."), pmui.LinearProgress(width=300))
-                    await asyncio.wait([asyncio.wrap_future(asked)])
+                if not isinstance(self.studies.found, str):
+                    asked = asyncio.wrap_future(self.studies.asked(name))
+                    if not (await asyncio.wait([asked], timeout=0.4))[0]:  # most come at once
+                        told = line("The numbers are being computed.")
+                        yield pmui.Column(told, pmui.LinearProgress(width=300))
+                        await asyncio.wait([asked])
                 yield self.section(name)
             except Exception as why:  # else the page would say for ever that it computes
                 logging.getLogger(__name__).exception("the section '%s'", name)

@@ -94,7 +94,7 @@ def test_what_becomes_of_unanswered_items():
     refused = Sus()(table)
     assert value(refused, name, column="n") == 2
     assert np.isnan(value(refused, name, "reader r0"))
-    assert value(refused, name, "reader r0", "why").startswith("1 items unanswered; a reader who left out")
+    assert value(refused, name, "reader r0", "why").startswith("1 item unanswered; a reader who left out")
     assert value(refused, f"{name}, unanswered items") == 7
     mean = Sus("mean")(table)
     assert value(mean, name, "reader r0") == pytest.approx(75)  # all others say 3 of 4
