@@ -25,7 +25,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import t
 
 from studykit.catalog import InputError
-from studykit.trust.over_readers import coded
+from studykit.trust.over_readers import coded, patients_of
 from studykit.trust.statistic import NotEstimable, Statistic, row
 from studykit.trust.weights import agreement_weights, check_weights, with_weights
 
@@ -109,7 +109,7 @@ def ratings_of(table: pd.DataFrame) -> Ratings:
         who, which = readers[twice[0] // len(cases)], cases[twice[0] % len(cases)]
         raise NotEstimable(f"reader {who} rated case {which} more than once; keep one rating")
     code, seen, ordered = categorised(table["rating"])
-    return Ratings(seen, ordered, cases, readers, code, case, reader, _patients(table, case, cases))
+    return Ratings(seen, ordered, cases, readers, code, case, reader, patients_of(table, case, cases))
 
 
 def categorised(ratings: pd.Series) -> tuple[np.ndarray, list, bool]:
@@ -123,21 +123,6 @@ def categorised(ratings: pd.Series) -> tuple[np.ndarray, list, bool]:
         if isinstance(one, Real) and words & {str(one), f"{one:g}"}:
             raise NotEstimable(f"the rating {one:g} stands as a number and as a word; write all alike")
     return code, seen, all(isinstance(category, Real) for category in seen)
-
-
-def _patients(table: pd.DataFrame, case: np.ndarray, cases: list) -> np.ndarray:
-    """(cases,): which patient each case is of; a case whose patient is not known is its own."""
-    if "patient" not in table or table["patient"].isna().all():
-        return np.arange(len(cases))
-    code, names = coded(table["patient"])
-    patient = np.full(len(cases), -1)
-    patient[case] = code
-    wrong = np.flatnonzero(patient[case] != code)
-    if len(wrong):
-        raise NotEstimable(f"case {cases[case[wrong[0]]]} is said to be of more than one patient")
-    alone = patient < 0
-    patient[alone] = len(names) + np.arange(alone.sum())
-    return np.unique(patient, return_inverse=True)[1]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from studykit.trust.statistic import NotEstimable
+
 FEWEST = 5  # readers, below which drawing readers tells nothing
 BY_READING = "so the interval is Wilson's over readings, taken as independent"
 
@@ -30,6 +32,21 @@ def coded(column: pd.Series) -> tuple[np.ndarray, list]:
     place = np.full(len(values) + 1, -1)
     place[order] = np.arange(len(values))
     return place[found], [values[k] for k in order]
+
+
+def patients_of(table: pd.DataFrame, case: np.ndarray, cases: list) -> np.ndarray:
+    """(cases,): which patient each case is of; a case whose patient is not known is its own."""
+    if "patient" not in table or table["patient"].isna().all():
+        return np.arange(len(cases))
+    code, names = coded(table["patient"])
+    patient = np.full(len(cases), -1)
+    patient[case] = code
+    wrong = np.flatnonzero(patient[case] != code)
+    if len(wrong):
+        raise NotEstimable(f"case {cases[case[wrong[0]]]} is said to be of more than one patient")
+    alone = patient < 0
+    patient[alone] = len(names) + np.arange(alone.sum())
+    return np.unique(patient, return_inverse=True)[1]
 
 
 def percentiles(drawn: np.ndarray, clusters: int) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
-from studykit.trust.over_readers import coded
+from studykit.trust.over_readers import coded, patients_of
 from studykit.trust.statistic import NotEstimable, numbers
 
 
@@ -50,7 +50,7 @@ def readings(table: pd.DataFrame, positive: Any = None) -> Readings:
     ratings[condition, reader, case] = _scores(known)
     truth = _truth(known["truth"], 1 if positive is None else positive, case, cases)
     unknown = table["case"].nunique() - len(cases)
-    return Readings(conditions, readers, ratings, truth, _patients(known, case), unknown)
+    return Readings(conditions, readers, ratings, truth, patients_of(known, case, cases), unknown)
 
 
 def _scores(table: pd.DataFrame) -> np.ndarray:
@@ -74,18 +74,6 @@ def _truth(truth: pd.Series, positive: Any, case: np.ndarray, cases: list) -> np
     if several.max() > 1:
         raise NotEstimable(f"the case {cases[several.idxmax()]} has two truths; a case has one")
     return np.bincount(case, weights=is_positive) > 0
-
-
-def _patients(table: pd.DataFrame, case: np.ndarray) -> np.ndarray:
-    """(cases,): the number of each case's patient; an unknown patient has one case."""
-    own = np.arange(case.max() + 1)
-    if "patient" not in table:
-        return own
-    patient = coded(table["patient"])[0]
-    of_case = own + patient.max() + 1
-    told = patient >= 0
-    of_case[case[told][::-1]] = patient[told][::-1]  # the first row of a case decides
-    return np.unique(of_case, return_inverse=True)[1]
 
 
 @dataclass(frozen=True, eq=False)
