@@ -5,15 +5,24 @@ from pathlib import Path
 import panel as pn
 import panel_material_ui as pmui
 
-from studykit.ui import CaseTable, CaseView, Session, follow_address, framed
+from studykit.ui import AskingView, CasesView, CaseTable, Keys, Session, follow_address, framed, runs_here
+
+FILTER = ["show", "label", "predicted", "fold", "find", "doubt"]
 
 
 def page(runs: Path) -> pn.viewable.Viewable:
-    """The case table beside the case; made once a visitor. The address carries model, case and method."""
+    """The case table beside the case; made once a visitor. The address carries what is looked at."""
     return framed("Cases", runs, _arranged)
 
 
 def _arranged(session: Session) -> tuple[list, list]:
-    stale = follow_address(session, ["model", "method", "case"])
-    model = pmui.Select.from_param(session.param.model, label="Model", size="small", margin=(5, 10))
-    return [*stale, CaseView(session)], [model, CaseTable(session)]
+    table, view = CaseTable(session, steps=False), CasesView(session)
+    more = [(table.filter, FILTER), (view, ["view", "against", "beside"])]
+    stale = follow_address(session, ["model", "method", "case"], *more)
+    model = pmui.Select.from_param(session.param.model, label="Model", size="small", margin=(12, 10, 5, 10))
+    keys = Keys(on_next=lambda: table.step(+1), on_previous=lambda: table.step(-1))
+    return [*stale, keys, view, AskingView(session)], [model, table]
+
+
+if pn.state.served:  # `panel serve`, or JupyterLab's preview
+    page(runs_here()).servable()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import panel as pn
 
-from studykit.ui import ContributionView, Session, follow_address, framed
+from studykit.ui import ContributionView, Session, follow_address, framed, runs_here
 
 
 def page(runs: Path) -> pn.viewable.Viewable:
@@ -14,3 +14,7 @@ def page(runs: Path) -> pn.viewable.Viewable:
 
 def _arranged(session: Session) -> tuple[list, list]:
     return [*follow_address(session, ["model", "case"]), ContributionView(session)], []
+
+
+if pn.state.served:  # by `panel serve` or JupyterLab
+    page(runs_here()).servable()

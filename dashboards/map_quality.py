@@ -4,7 +4,7 @@ from pathlib import Path
 
 import panel as pn
 
-from studykit.ui import QualityView, Session, follow_address, framed
+from studykit.ui import QualityView, Session, follow_address, framed, runs_here
 
 
 def page(runs: Path) -> pn.viewable.Viewable:
@@ -15,3 +15,7 @@ def page(runs: Path) -> pn.viewable.Viewable:
 def _arranged(session: Session) -> tuple[list, list]:
     view = QualityView(session)  # opens a method that is scored, unless the address asks for another
     return [*follow_address(session, ["model", "method", "case"]), view], []
+
+
+if pn.state.served:  # by `panel serve` or JupyterLab
+    page(runs_here()).servable()

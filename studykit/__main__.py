@@ -1,5 +1,5 @@
 """The commands: `python -m studykit` and demo, models, suits, check, fetch, import, run, explain, quality,
-contributions, study or serve.
+contributions, study, sheet or serve.
 """
 
 import argparse
@@ -164,6 +164,15 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _add_study(_commands_of(study))
 
+    sheet = command(
+        "sheet", commands.sheet, "Write everything about one case as an HTML file that needs nothing else.",
+        "python -m studykit sheet data/runs --case phantom-0003 --out case.html",
+    )  # fmt: skip
+    sheet.add_argument("runs", type=Path, metavar="RUNS")
+    sheet.add_argument("--case", required=True, metavar="ID", help="of a held-out case")
+    sheet.add_argument("--model", default="", metavar="NAME", help="(the first that held the case out)")
+    sheet.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+
     serve = command(
         "serve",
         commands.serve,
@@ -173,6 +182,15 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("runs", type=Path, metavar="RUNS")
     serve.add_argument("--port", type=int, default=5006)
     serve.add_argument("--show", action="store_true", help="open a browser, too")
+    serve.add_argument(
+        "--prefix", default="", metavar="PATH",
+        help="the path under which a reverse proxy hands requests on, where it leaves it on them",
+    )  # fmt: skip
+    serve.add_argument(
+        "--allow-origin", nargs="+", default=[], metavar="HOST",
+        help="the names under which browsers reach the pages through a proxy, as hub.example.org",
+    )  # fmt: skip
+    serve.add_argument("--look-only", action="store_true", help="let nobody start work from a page")
     return parser
 
 

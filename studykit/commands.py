@@ -6,6 +6,7 @@ Each loads what it needs when it is called, so that `--help` and mistakes are an
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from studykit.catalog import InputError
@@ -350,26 +351,51 @@ def _beside(runs, names: list[str], occluding, cases: int) -> None:
 
 def demo(given: argparse.Namespace) -> None:
     """Build the demo study and open it."""
+    from studykit.demo import build_demo
     from studykit.study_commands import simulate_about
-    from studykit.training import Recipe
-    from studykit.training.demo import RECIPES
 
-    for recipe in RECIPES:
-        _carry_out(Recipe.from_json(recipe), given.out)
+    build_demo(given.out)
     simulate_about(given.out, str(given.out / "ratings.sqlite"))
     if not given.no_serve:
         _open_pages(given.out, given.port, show=False)
 
 
+def sheet(given: argparse.Namespace) -> None:
+    """Write a case sheet."""
+    from studykit.catalog import check_choice
+    from studykit.ui import Session
+    from studykit.ui.case_sheet import beside, case_sheet
+    from studykit.whole import write_whole
+
+    session = Session(given.runs)
+    if given.model:
+        check_choice("model", given.model, session.runs)
+    models = [given.model] if given.model else list(session.runs)
+    cases = {name: set(session.cases_of(name)["id"]) for name in models}
+    check_choice("held-out case", given.case, sorted(set().union(*cases.values())))
+    session.model = next(name for name in models if given.case in cases[name])
+    session.case = given.case
+    if given.out.is_dir():
+        raise InputError(f"{given.out} is a folder; give --out a file's name, as {given.out / 'case.html'}.")
+    write_whole(given.out, case_sheet(session, beside(session)))
+    print(f"Written to {given.out}: {given.case}, {session.model}.")
+
+
 def serve(given: argparse.Namespace) -> None:
     """Open the pages."""
-    _open_pages(given.runs, given.port, given.show)
+    if given.look_only:
+        os.environ["STUDYKIT_LOOK_ONLY"] = "1"
+    _open_pages(given.runs, given.port, given.show, given.prefix, given.allow_origin)
 
 
-def _open_pages(runs: Path, port: int, show: bool) -> None:
-    from studykit.training import find_runs
+def _open_pages(runs: Path, port: int, show: bool, prefix: str = "", origins: Sequence[str] = ()) -> None:
+    from studykit.training.run import run_folders
 
-    find_runs(runs)  # says what is missing before a server starts
+    standing = run_folders(runs)  # says what is missing before a server starts
     from studykit.ui.serve import serve
 
-    serve(runs, port, show)
+    if not standing:
+        from studykit.ui.opened import Opened, nothing
+
+        print(nothing(runs, Opened()))
+    serve(runs, port, show, prefix, origins)

@@ -173,13 +173,18 @@ def simulate_about(runs: Path, address: str = "", seed: int = 0) -> None:
 
 
 def demo_protocol(runs: Path, readers: int = 8, cases: int = 40):
-    """Eight readers, forty held-out cases, three conditions: no aid, prediction, prediction with a map."""
+    """Eight readers, forty held-out cases, three conditions: no aid, prediction, prediction with a map.
+
+    What the model got wrong is among the cases, as far as they go, so that readers meet wrong advice.
+    """
     from studykit.trust.protocol import Protocol, drawn
 
-    run = _explained(runs)
+    run, method = _explained(runs)
     task = run.schema.tasks[0]
     table = run.predictions[run.predictions["split"] == "test"]
     table = table[table[task.name].notna()].sample(frac=1, random_state=SEED)
+    right = table[task.name] == table[f"{task.name}.predicted"]
+    table = table.loc[right.sort_values(kind="stable").index]
     place = table.groupby(task.name).cumcount()  # classes in turn, as far as they go
     table = table.assign(place=place).sort_values("place", kind="stable").head(cases).sort_values("id")
     names = table["id"].astype(str).tolist()
@@ -192,7 +197,10 @@ def demo_protocol(runs: Path, readers: int = 8, cases: int = 40):
         "title": f"Demo: does the aid of '{run.recipe.name}' help? Simulated readers",
         "readers": _readers([str(readers)]),
         "cases": names,
-        "conditions": [_condition(word) for word in ("nothing", "prediction", f"map:{MAP}")],
+        "conditions": [
+            *map(_condition, ("nothing", "prediction")),
+            {**_condition(f"map:{MAP}"), "method": method},
+        ],
         "items": usual_items(task.classes, task.classes[-1]),
         "two_step": True,
         "repeats": 0.1,
@@ -205,13 +213,17 @@ def demo_protocol(runs: Path, readers: int = 8, cases: int = 40):
 
 
 def _explained(runs: Path):
-    """The first run with classes whose held-out cases have the map; InputError where there is none."""
+    """The first run with classes whose held-out cases have the map, and the map's key in the store.
+
+    The usual map, else that of the class predicted. InputError where there is none.
+    """
     from studykit.explain.store import methods
     from studykit.training import find_runs
 
     for run in find_runs(runs):
-        if run.schema.tasks[0].kind in ("binary", "multiclass") and MAP in methods(run):
-            return run
+        for method in (MAP, f"{MAP},of=predicted"):
+            if run.schema.tasks[0].kind in ("binary", "multiclass") and method in methods(run):
+                return run, method
     raise InputError(
         f"No run in {runs} tells classes and has {MAP} maps; make them: "
         f"`python -m studykit explain {runs} --methods {MAP}`."

@@ -12,6 +12,7 @@ import pickle
 import reprlib
 import signal
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -19,7 +20,8 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import partial
 from itertools import islice
-from multiprocessing import get_context
+from math import inf
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 from studykit.catalog import InputError
@@ -27,9 +29,14 @@ from studykit.catalog import InputError
 AHEAD = 4  # items for each worker that are begun, or done and not yet asked for
 TRIES = 4  # an item whose process is killed is done again three times
 PATIENCE = 10  # seconds for a Dask scheduler to answer, and for a worker to be there
+MOMENT = 0.2  # seconds of waiting until it is asked again whether to stop
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # else torch's threads hinder each other
 SPAWN = get_context("spawn")
 STARTING = threading.Lock()
+
+
+class Stopped(Exception):
+    """`stop` said yes. No InputError: nothing that a person gave is wrong."""
 
 
 def sweep(
@@ -38,6 +45,7 @@ def sweep(
     workers: int = 0,
     scheduler: str = "",
     watch: Callable[[Iterable], Iterable] = iter,
+    stop: Callable[[], bool] | None = None,
 ) -> Iterator[Any]:
     """`work(item)` for each of the items, in their order, as soon as each is there.
 
@@ -45,6 +53,8 @@ def sweep(
     scheduler: works on the Dask cluster at this address ("tcp://host:8786"); needs studykit[dask]. It carries
         out what it is sent, and its answers are unpickled here: it must be one that you trust.
     watch: wraps the loop (a progress bar).
+    stop: asked before each item and, elsewhere than here, five times a second while a result is waited for;
+        where it says yes, Stopped is raised. Here, an item that is begun is finished first.
 
     Elsewhere than here, `work` is a function of a module that can be imported there, or a `partial` of one;
     not a function of a notebook cell. Work, items and results travel: let them be ids and paths rather than
@@ -52,7 +62,8 @@ def sweep(
     `if __name__ == "__main__"`.
 
     At most four items a worker are begun before their results are asked for. Where the loop is left or an
-    error comes, work not yet begun is cancelled; processes started here are ended at once, whatever they do.
+    error comes, Stopped or another, work not yet begun is cancelled; processes started here are ended at
+    once, whatever they do, as they are where this one is killed. A cluster finishes what it has begun.
     Raises what `work` raises; InputError where an item ends every process that works on it, or where the
     cluster cannot be reached or loses its scheduler or all its workers.
     """
@@ -62,15 +73,34 @@ def sweep(
             f"'{scheduler}': give one of them."
         )
     items = items if isinstance(items, Sized) else list(items)
+    ask = partial(_ask, stop)
     if scheduler:
-        results = _on_a_cluster(work, items, scheduler)
+        results = _on_a_cluster(work, items, scheduler, ask)
     elif workers:
-        results = _in_processes(work, items, workers)
+        results = _in_processes(work, items, workers, ask)
     else:
         results = (work(item) for item in items)
     with closing(results):
-        for _, result in zip(watch(range(len(items))), results):
-            yield result
+        for _ in watch(range(len(items))):
+            ask()
+            yield next(results)
+
+
+def _ask(stop: Callable[[], bool] | None) -> None:
+    """Raise Stopped where `stop` says yes."""
+    if stop is not None and stop():
+        raise Stopped("This work was stopped.")
+
+
+def _is_done(future: Future, ask: Callable, seconds: float = inf) -> bool:
+    """Whether it is done within so many seconds, while it is asked whether to stop."""
+    until = time.monotonic() + seconds
+    while not future.done():
+        ask()
+        if time.monotonic() > until:
+            return False
+        wait([future], min(MOMENT, seconds))
+    return True
 
 
 class _Ended(Exception):
@@ -100,10 +130,15 @@ def _in_order(submit: Callable, result: Callable, items: Iterable, most: int) ->
         yield found
 
 
-def _in_processes(work: Callable, items: Iterable, workers: int) -> Iterator:
+def _in_processes(work: Callable, items: Iterable, workers: int, ask: Callable) -> Iterator:
     processes = _Processes(workers)
+
+    def result(future: Future) -> Any:
+        _is_done(future, ask)
+        return future.result()
+
     try:
-        yield from _in_order(partial(processes.submit, work), Future.result, items, AHEAD * workers)
+        yield from _in_order(partial(processes.submit, work), result, items, AHEAD * workers)
     finally:
         processes.end()
 
@@ -191,12 +226,19 @@ def _start_with(settings: dict[str, str], process: Any) -> None:
 def _serve(pipe: Any) -> None:
     """In a process: answer what is asked, until nobody is there to ask."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks, which ends this one
+    threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
     while True:
         try:
             question = pipe.recv_bytes()
         except EOFError:
             return
         pipe.send_bytes(_answered(question))
+
+
+def _end_with(asker: Any) -> None:
+    """End this process, whatever it does, where the one that asks is gone, killed perhaps."""
+    asker.join()
+    os._exit(1)
 
 
 def _answered(question: bytes) -> bytes:
@@ -217,7 +259,7 @@ def _answered(question: bytes) -> bytes:
             return pickle.dumps((RuntimeError(f"{type(why).__name__}: {why}"), told))
 
 
-def _on_a_cluster(work: Callable, items: Iterable, scheduler: str) -> Iterator:
+def _on_a_cluster(work: Callable, items: Iterable, scheduler: str, ask: Callable) -> Iterator:
     client = _client(scheduler)
     executor = client.get_executor(pure=False)  # pure would give equal items one result
     from distributed.scheduler import KilledWorker
@@ -226,15 +268,15 @@ def _on_a_cluster(work: Callable, items: Iterable, scheduler: str) -> Iterator:
         return executor.submit(partial(work, item))  # so that no item is taken for a part of Dask's graph
 
     def result(future: Future) -> Any:
-        while not wait([future], PATIENCE).done:
-            _await_a_worker(client, scheduler)
+        while not _is_done(future, ask, PATIENCE):
+            _await_a_worker(client, scheduler, ask)
         try:
             return future.result()
         except KilledWorker as why:
             raise _Ended(why.allowed_failures + 1) from why
 
     try:
-        _await_a_worker(client, scheduler)
+        _await_a_worker(client, scheduler, ask)
         yield from _in_order(submit, result, items, AHEAD * sum(client.nthreads().values()))
     except CancelledError as why:
         raise InputError(f"The Dask scheduler at {scheduler} is gone: start it, and sweep again.") from why
@@ -268,8 +310,13 @@ async def _greet(scheduler: str) -> None:
     await (await asyncio.wait_for(connecting, PATIENCE)).close()
 
 
-def _await_a_worker(client: Any, scheduler: str) -> None:
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except TimeoutError as why:
-        raise InputError(f"This cluster has no workers: start one with 'dask worker {scheduler}'.") from why
+def _await_a_worker(client: Any, scheduler: str, ask: Callable) -> None:
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return client.wait_for_workers(1, timeout=MOMENT)
+        except TimeoutError as why:
+            ask()
+            if time.monotonic() > until:
+                told = f"This cluster has no workers: start one with 'dask worker {scheduler}'."
+                raise InputError(told) from why

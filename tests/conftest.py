@@ -2,17 +2,11 @@
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from serving import ROOT, serving  # noqa: F401
 
 
 def pytest_addoption(parser):
@@ -22,11 +16,11 @@ def pytest_addoption(parser):
 def pytest_runtest_setup(item):
     if item.get_closest_marker("real_data") and not os.environ.get("STUDYKIT_DATA"):
         pytest.skip("real data: set STUDYKIT_DATA to the folder that holds BUSI, BrEaST-Lesions-USG, ...")
-    if item.get_closest_marker("browser") and not _chromium():
+    if item.get_closest_marker("browser") and not find_chromium():
         pytest.skip("browser: install Chromium (Debian: apt-get install chromium)")
 
 
-def _chromium():
+def find_chromium():
     for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
         if shutil.which(name):
             return shutil.which(name)
@@ -81,30 +75,13 @@ def one_thread():
 @pytest.fixture
 def served():
     """A function that serves a folder of runs with the real command and gives the address."""
-    started = []
+    with ExitStack() as started:
 
-    def serve(folder: Path) -> str:
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            port = free.getsockname()[1]
-        command = [sys.executable, "-m", "studykit", "serve", str(folder), "--port", str(port)]
-        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
-        started.append(process)
-        serve.process = process
-        address = f"http://localhost:{port}"
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(address, timeout=20).close()
-                return address
-            except OSError:
-                assert process.poll() is None, "the server stopped"
-                time.sleep(0.5)
-        raise AssertionError("the server did not answer within two minutes")
+        def serve(folder: Path, *more: str) -> str:
+            address, serve.process = started.enter_context(serving(folder, *more))
+            return address
 
-    yield serve
-    for process in started:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=20)
+        yield serve
 
 
 @pytest.fixture
@@ -113,6 +90,6 @@ def browser_page():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         yield browser.new_page(viewport={"width": 1440, "height": 960})
         browser.close()

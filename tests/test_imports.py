@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "draw": MACHINE | {"explain", "quality", "trust"},
     "ui": MACHINE | {"explain", "quality", "trust", "draw"},
     "__main__": {"catalog", "commands", "study_commands"},
-    "commands": COMMANDS | {"study_commands"},
+    "commands": COMMANDS | {"demo", "study_commands"},
+    "demo": COMMANDS,
     "study_commands": COMMANDS,
     "__init__": set(),
 }

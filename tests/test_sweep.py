@@ -17,7 +17,7 @@ from dask_cluster import cluster
 
 from studykit import sweep as ground
 from studykit.catalog import InputError
-from studykit.sweep import sweep
+from studykit.sweep import Stopped, sweep
 
 
 def product(seed):
@@ -48,8 +48,8 @@ def marked(folder, item, seconds=0.0):
     return item**2
 
 
-def slow_after_the_first(folder, item):
-    return marked(folder, item, seconds=60 if item else 0)
+def slow_after_the_first(folder, item, seconds=60):
+    return marked(folder, item, seconds=seconds if item else 0)
 
 
 def killed_once(folder, item):
@@ -211,6 +211,65 @@ def test_leaving_the_loop_ends_the_work_at_once(tmp_path, nothing_left):
     assert time.monotonic() - started < 20
     assert multiprocessing.active_children() == []
     assert counted(tmp_path, "done") == 1 and counted(tmp_path, "begun") <= 3
+
+
+@pytest.mark.parametrize("where", ["processes", "cluster"])
+def test_it_stops_while_it_waits(where, request, tmp_path, nothing_left):
+    given = {"workers": 2 * (where == "processes")}
+    if where == "cluster":
+        given["scheduler"] = request.getfixturevalue("scheduler")
+    work = partial(slow_after_the_first, tmp_path, seconds=60 if where == "processes" else 1.5)
+    stop = threading.Event()
+    results = sweep(work, range(9), **given, stop=stop.is_set)
+    found = [next(results)]
+    started = time.monotonic()
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(Stopped):
+        found.extend(results)
+    assert 0.3 <= time.monotonic() - started < 1.3
+    assert found == [0] and counted(tmp_path, "done") == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_it_stops_between_items_and_hands_over_those_before(workers, tmp_path, nothing_left):
+    found = []
+    with pytest.raises(Stopped):
+        for square in sweep(partial(marked, tmp_path), range(9), workers, stop=lambda: len(found) == 3):
+            found.append(square)
+    assert found == [0, 1, 4]
+    assert workers or counted(tmp_path, "begun") == 3
+
+
+ENDLESS = """
+import sys
+from functools import partial
+from test_sweep import marked
+from studykit.sweep import sweep
+
+if __name__ == "__main__":
+    list(sweep(partial(marked, sys.argv[1], seconds=60), [0], workers=1))
+"""
+
+
+def test_a_process_at_work_ends_with_the_one_that_asks_even_where_that_is_killed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(ENDLESS)
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+    asking = subprocess.Popen([sys.executable, script, tmp_path], env={**os.environ, "PYTHONPATH": paths})
+    _until(lambda: counted(tmp_path, "begun") == 1, seconds=30)
+    (begun,) = tmp_path.glob("begun-*")
+    asking.kill()
+    asking.wait()
+    at_work = Path("/proc", begun.name.rpartition("-")[2], "cmdline")
+    _until(lambda: not at_work.exists() or not at_work.read_bytes(), seconds=3)  # gone, or waited for by none
+
+
+def _until(there, seconds):
+    for _ in range(int(seconds / 0.05)):
+        if there():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s")
 
 
 def test_no_more_is_begun_than_will_soon_be_asked_for(tmp_path, nothing_left):

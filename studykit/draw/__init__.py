@@ -14,6 +14,19 @@ from studykit.draw.contribution import (
     region_map,
 )
 from studykit.draw.gallery import gallery, mapped, pictured
+from studykit.draw.models import (
+    Curve,
+    answer_dots,
+    chart,
+    confusion_table,
+    dot_ring,
+    dot_rules,
+    kinds_legend,
+    leaderboard,
+    line_mark,
+    model_looks,
+    ticks,
+)
 from studykit.draw.quality import (
     agreement_grid,
     case_spreads,
@@ -24,6 +37,7 @@ from studykit.draw.quality import (
     spoken,
 )
 from studykit.draw.reading import (
+    agreement_dots,
     answer_bars,
     condition_looks,
     forest,
@@ -41,10 +55,11 @@ hv.extension("bokeh", logo=False, inline=True)  # notebooks work with no interne
 silence(FIXED_SIZING_MODE)  # HoloViews sizes the frame, not the figure
 
 __all__ = [
-    "agreement_grid", "answer_bars", "case_dots", "case_spreads", "chosen_dot", "class_probabilities",
-    "color_limit", "column_effects", "condition_looks", "curve_bands", "dot_heights", "forest", "gallery",
-    "heat", "interval_grid", "legend", "mapped", "marked_words", "mean_roc", "measure_shares",
-    "method_looks", "modality_colors", "outline", "part_bars", "part_of_whole", "percent", "picture",
-    "pictured", "predicted_values", "region_map", "reliability_dots", "roc_curves", "share_bars",
-    "spoken", "spread_boxes",
+    "Curve", "agreement_dots", "agreement_grid", "answer_bars", "answer_dots", "case_dots", "case_spreads",
+    "chart", "chosen_dot", "class_probabilities", "color_limit", "column_effects", "condition_looks",
+    "confusion_table", "curve_bands", "dot_heights", "dot_ring", "dot_rules", "forest", "gallery", "heat",
+    "interval_grid", "kinds_legend", "leaderboard", "legend", "line_mark", "mapped", "marked_words",
+    "mean_roc", "measure_shares", "method_looks", "modality_colors", "model_looks", "outline", "part_bars",
+    "part_of_whole", "percent", "picture", "pictured", "predicted_values", "region_map", "reliability_dots",
+    "roc_curves", "share_bars", "spoken", "spread_boxes", "ticks",
 ]  # fmt: skip

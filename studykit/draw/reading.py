@@ -323,3 +323,23 @@ def reliability_dots(
 
 def _diagonal(x: str, y: str) -> hv.Curve:
     return hv.Curve([(0, 0), (1, 1)], x, y).opts(color=GRAY, line_dash="dotted", line_width=1)
+
+
+def agreement_dots(dots: pd.DataFrame, label: str, colors: Mapping[str, str]) -> hv.Points:
+    """One dot a case: columns id, share (the map's score), agreement, kind and said (a hint); to be tapped.
+
+    Dots that would hide one another stand a little apart. colors: {kind: colour}, in the legend's order.
+    """
+    span = float(np.ptp(dots["share"])) or 1.0
+    alike = dots.groupby([(dots["share"] / span * 40).round(), "agreement"], sort=False).cumcount()
+    shown = dots.assign(y=dots["agreement"] - 0.018 * alike, told=dots["agreement"].map("{:.2f}".format))
+    kinds = {kind: color for kind, color in colors.items() if kind in set(dots["kind"])}
+    hints = [("case", "@id"), ("", "@said"), (label, "@share{0.000}"), ("agreement", "@told")]
+    points = hv.Points(shown, ["share", "y"], ["id", "told", "said", "kind"])
+    return points.opts(
+        color="kind", cmap=kinds, size=10, fill_alpha=0.75, line_color=None, show_legend=True,
+        legend_position="top", legend_opts={"orientation": "horizontal"}, xlabel=label, toolbar=None,
+        ylabel="how far readers agree", ylim=(-0.1, 1.06), frame_width=430, frame_height=300, padding=0.06,
+        tools=[HoverTool(tooltips=hints)], default_tools=["tap"], active_tools=["tap"],
+        nonselection_alpha=0.75, selection_alpha=0.75,
+    )  # fmt: skip

@@ -36,16 +36,20 @@ def picture(values: np.ndarray, title: str = "") -> hv.Image:
     return image.opts(**FRAME, cmap="gray", clim=(0, 255), title=title)
 
 
-def outline(mask: np.ndarray) -> hv.Path:
-    """The border of a reference mask (H, W); no line where the mask is empty."""
+def outlines(mask: np.ndarray) -> list[np.ndarray]:
+    """The borders of a reference mask (H, W), each (points, x and y); none where the mask is empty."""
+    if not mask.any():
+        return []
     height, width = mask.shape
-    padded = np.pad(mask.astype(float), 1)
     x = (np.arange(width + 2) - 0.5) / width
     y = 1 - (np.arange(height + 2) - 0.5) / height
-    lines = contourpy.contour_generator(x, y, padded).lines(0.5) if mask.any() else []
-    return hv.Path(lines or [np.full((2, 2), np.nan)], kdims=["x", "y"]).opts(
-        color="#ffd60a", line_width=2, line_dash="dashed"
-    )
+    return contourpy.contour_generator(x, y, np.pad(mask.astype(float), 1)).lines(0.5)
+
+
+def outline(mask: np.ndarray) -> hv.Path:
+    """The border of a reference mask (H, W); no line where the mask is empty."""
+    lines = outlines(mask) or [np.full((2, 2), np.nan)]
+    return hv.Path(lines, kdims=["x", "y"]).opts(color="#ffd60a", line_width=2, line_dash="dashed")
 
 
 def heat(values: np.ndarray, signed: bool, limit: float, opacity: float) -> hv.Image:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from studykit.whole import alive, whole_folder
 
 FILE = "explanations.zarr"
 BEGUN = ".begun-"  # between a method's key and the process that is at work on it
+DONE = ".done-"  # before the number of the cases that are there
 
 
 def methods(run: Run) -> list[str]:
@@ -39,14 +40,15 @@ def methods(run: Run) -> list[str]:
 
 
 class Begun:
-    """An explanation that grows portion by portion, and stands under its key once it is `finished`.
+    """An explanation that grows portion by portion, and stands under its key once it is finished.
 
-    about: what it will be: ids, of, spec, weights. What a killed program had begun of the very same is gone
-    on with; what it had begun otherwise is thrown away.
+    about: what it will be: ids, of, spec, weights. ids: its cases that are there, the first ones of `about`.
+    What a killed program had begun of the very same is gone on with; what it had begun otherwise is thrown
+    away. In one process there is one at a time of a run and key.
     """
 
     def __init__(self, run: Run, key: str, about: Mapping[str, Any]):
-        self.target = run.folder / FILE / key
+        self.key, self.target = key, run.folder / FILE / key
         self.target.parent.mkdir(parents=True, exist_ok=True)
         self.folder = self.target.parent / f".{key}{BEGUN}{os.getpid()}"
         self.about = json.loads(json.dumps(dict(about)))
@@ -60,6 +62,8 @@ class Begun:
         if not self._same(self.folder):
             shutil.rmtree(self.folder, ignore_errors=True)
             zarr.open_group(self.folder, mode="w").attrs.update(self.about)
+        reached = [int(mark.name.removeprefix(DONE)) for mark in self.folder.glob(f"{DONE}*")]
+        self.ids = self.about["ids"][: max(reached, default=0)]
 
     def _same(self, folder: Path) -> bool:
         try:
@@ -68,31 +72,44 @@ class Begun:
             return False
         return {name: held.get(name) for name in self.about} == self.about
 
-    def has(self, portion: int) -> bool:
-        """Whether this portion is there."""
-        return (self.folder / f".done-{portion}").exists()
+    @property
+    def missing(self) -> list[str]:
+        """The cases that are not there yet."""
+        return self.about["ids"][len(self.ids) :]
 
-    def add(self, portion: int, start: int, made: Explanation) -> None:
-        """Keep the explanation of the cases from position `start` on."""
-        group, count = zarr.open_group(self.folder, mode="r+"), len(self.about["ids"])
-        stop = start + len(made.ids)
+    def add(self, made: Explanation) -> None:
+        """Keep the explanation of the next cases."""
+        group, start = zarr.open_group(self.folder, mode="r+"), len(self.ids)
+        self.ids = [*self.ids, *made.ids]
+        stop = len(self.ids)
+        count = max(stop, len(self.about["ids"]))
         for path, values, apart in _arrays(made):
             if path not in group:
                 shape, chunks = (count, *values.shape[1:]), (1 if apart else count, *values.shape[1:])
                 group.create_array(path, shape=shape, chunks=chunks, dtype=values.dtype, compressors=None)
+            if group[path].shape[0] < stop:
+                group[path].resize((stop, *values.shape[1:]))
             group[path][start:stop] = values
         group.attrs.update(head=made.head, signed=made.signed)
-        (self.folder / f".done-{portion}").touch()
+        (self.folder / f"{DONE}{stop}").touch()
 
     def forget(self) -> None:
-        """Leave nothing behind where no portion is there yet."""
-        if not any(self.folder.glob(".done-*")):
+        """Leave nothing behind where no case is there yet."""
+        if not self.ids:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def finish(self) -> None:
-        """Let it stand under its key, in place of an older one."""
-        for mark in self.folder.glob(".done-*"):
+    def finish(self, beside: Iterable[Explanation] = ()) -> None:
+        """Let what is there, and `beside` behind it, stand under its key in place of an older one."""
+        group = zarr.open_group(self.folder, mode="r+")
+        group.attrs.update(ids=self.ids)  # killed from here on, it is no longer what was begun
+        for made in beside:
+            self.add(made)
+        for mark in self.folder.glob(f"{DONE}*"):
             mark.unlink()
+        group.attrs.update(ids=self.ids)
+        for _, array in group.members(max_depth=None):
+            if isinstance(array, zarr.Array) and array.shape[0] > len(self.ids):
+                array.resize((len(self.ids), *array.shape[1:]))
         with whole_folder(self.target) as hidden:
             hidden.rmdir()
             self.folder.rename(hidden)
@@ -123,7 +140,7 @@ def about_of(made: Explanation, weights: str, of: str = "usual") -> dict[str, An
 def write(run: Run, key: str, explanation: Explanation, of: str = "usual") -> None:
     """Store an explanation under `key`, whole or not at all; of: the class explained, see `Explainer`."""
     begun = Begun(run, key, about_of(explanation, weights_digest(run), of))
-    begun.add(0, 0, explanation)
+    begun.add(explanation)
     begun.finish()
 
 

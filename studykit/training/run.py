@@ -9,6 +9,7 @@ contributions.parquet, neighbours.csv   written later (see `explain.contribution
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -87,7 +88,7 @@ class Run:
         """recipe.json as it stands."""
         try:
             return json.loads((self.folder / "recipe.json").read_text())
-        except json.JSONDecodeError as why:
+        except (json.JSONDecodeError, UnicodeDecodeError) as why:
             raise InputError(f"{self.folder}/recipe.json is damaged ({why}); run it again.") from None
 
     @property
@@ -160,18 +161,30 @@ def _without_download(model: Mapping[str, Any]) -> dict[str, Any]:
 def find_runs(folder: Path) -> list[Run]:
     """The run folders at or below `folder`, by recipe and fold.
 
-    Raises InputError where there is none.
+    Raises InputError where there is none, or one is not whole.
     """
-    if not folder.exists():
+    found = [Run(place) for place in run_folders(folder)]
+    if not found:
+        raise InputError(
+            f"No run stands in {folder}; make one with `python -m studykit run RECIPE.json --out {folder}`, "
+            "or a study of drawn cases with `python -m studykit demo`."
+        )
+    return found
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The folders at or below `folder` that hold a recipe.json, whole runs or not, in order.
+
+    Raises InputError where `folder` is not there.
+    """
+    if not folder.is_dir():
         raise InputError(f"There is no folder {folder}; give the folder that holds the runs.")
     found = []
-    for path in sorted(folder.rglob("recipe.json")):
-        inside = path.parent.relative_to(folder).parts
-        if not any(part.startswith(".") for part in inside):
-            found.append(Run(path.parent))
-    if not found:
-        raise InputError(f"No run stands in {folder}; make one with `python -m studykit run RECIPE.json`.")
-    return found
+    for place, inside, files in os.walk(folder):
+        if "recipe.json" in files:
+            found.append(Path(place))
+        inside[:] = [name for name in inside if not name.startswith(".") and not name.endswith(".zarr")]
+    return sorted(found)
 
 
 def predictions_table(

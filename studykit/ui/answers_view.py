@@ -8,7 +8,10 @@ import param
 from studykit.draw import answer_bars, condition_looks, spread_boxes
 from studykit.trust import Item, Study
 from studykit.trust.results import first_readings
+from studykit.ui.address import link
 from studykit.ui.plain import safe
+from studykit.ui.read_cases import DISAGREE, filters, read
+from studykit.ui.session import Session
 from studykit.ui.studies import ALL, Studies, answered
 
 BY = ("each condition", "each reader", "each question of this scale")
@@ -22,6 +25,7 @@ class AnswersView(pn.viewable.Viewer):
     """Of the visitor's study, item and condition."""
 
     studies = param.ClassSelector(class_=Studies)
+    session = param.ClassSelector(class_=Session, doc="whose Cases page is linked to; none by habit")
     by = param.Selector(default=BY[0], objects=list(BY), doc="what a bar stands for")
 
     @param.depends("studies.shown", "by")
@@ -72,11 +76,29 @@ class AnswersView(pn.viewable.Viewer):
             table = table[table["condition"].astype(str).isin([chosen, f"{chosen}{BEFORE}"])]
         return first_readings(table).astype({"rating": object})
 
+    @param.depends("studies.shown")
+    def disagreed(self) -> str:
+        """In how many cases readers differ in their answers, and a way to these on the Cases page."""
+        found = self.studies.found
+        if isinstance(found, str) or self.studies.item not in [
+            item.name for item in found.of_role("answer")[:1]
+        ]:
+            return ""
+        told = read(found)["disagreement"].dropna()
+        several = f"{len(told):,} cases that several read in one condition"
+        said = f"Readers disagree about {(told > 0).sum():,} of {several}."
+        if self.session is None or pn.state.location is None or not filters(self.studies, self.session):
+            return said if len(told) else ""
+        return f"{said} [Open them on the Cases page]({link('cases', self.session, show=DISAGREE)})"
+
     def __panel__(self):
         """The choices over the picture."""
         by = pmui.Select.from_param(self.param.by, label="A bar for", width=240, size="small")
         return pmui.Column(
-            pmui.FlexBox(*choices(self.studies), by), self.picture, sizing_mode="stretch_width"
+            pmui.FlexBox(*choices(self.studies), by),
+            self.picture,
+            pn.pane.Markdown(self.disagreed, margin=(2, 10), max_width=1000),
+            sizing_mode="stretch_width",
         )
 
 

@@ -9,9 +9,11 @@ from studykit.catalog import build
 from studykit.explain import Explainer, store
 from studykit.ui.gates_view import GatesView
 from studykit.ui.measured import taps_of
+from studykit.ui.part_title import part_title
 from studykit.ui.plain import safe, sentence
 from studykit.ui.scans import Scans
 from studykit.ui.session import Session, title_of
+from studykit.ui.takeaway import takeaway
 
 FROM_WITHIN = ("attention", "class_evidence")
 
@@ -21,17 +23,16 @@ class AttendedCase(Scans):
 
     method = param.Selector(default="", objects=[""], doc="the key of a stored map from within the model")
 
-    @param.depends("session.shown", watch=True)
-    def _lay_out(self) -> None:
+    def _choose(self) -> None:
         stored = store.methods(self.session.run)
         found = [key for key in stored if key.split(",")[0] in FROM_WITHIN]
         self.param.method.objects = {title_of(key): key for key in found} or {"none stored": ""}
         if self.method not in found:
             self.method = found[0] if found else ""
-        super()._lay_out()
 
-    def _followed(self, kind: str, mapped: bool) -> list[param.Parameter]:
-        return [*super()._followed(kind, mapped), *([self.param.method] if mapped else [])]
+    @param.depends("method", watch=True)
+    def _method_changed(self) -> None:
+        self._lay_again()
 
     def map_of(self, modality: str) -> tuple[np.ndarray, bool, float] | None:  # noqa: D102
         if not self.method or self.method not in store.methods(self.session.run):
@@ -61,14 +62,14 @@ class AttendedCase(Scans):
 
     def __panel__(self):
         """Heading, choices, pictures."""
-        scans, sliders = self.controls()
+        pictures, moving = self.controls()
         method = pmui.Select.from_param(
             self.param.method, label="Map", width=300, size="small", visible=self.param.method.rx() != ""
         )
         return pmui.Column(
             pn.pane.Markdown(self.heading, margin=(0, 10)),
-            pmui.FlexBox(method, *sliders),
-            scans,
+            pmui.FlexBox(method, *moving),
+            pictures,
             pn.pane.Markdown(self.note, margin=(0, 10), max_width=760),
             sizing_mode="stretch_width",
         )
@@ -90,16 +91,21 @@ class AttentionView(pn.viewable.Viewer):
         case = pmui.Select.from_param(
             session.param.case, label="Case", width=220, size="small", searchable=True
         )
-        title = pmui.Typography("What passed the gates, and does it matter?", variant="h6", margin=(5, 10))
+        title = part_title("What passed the gates, and does it matter?")
         return pmui.Column(
             pmui.FlexBox(
                 title, model, case, *self.gates.controls(), align_items="center", margin=(8, 0, 0, 0)
             ),
             pmui.FlexBox(
-                pmui.Column(self.gates.one(), width=580),
-                pmui.Column(self.case, width=820),
+                pmui.Column(
+                    takeaway(
+                        self.gates.one(), "What passed the gates", of=("model", "case"), whose=self.gates
+                    ),
+                    width=580,
+                ),
+                pmui.Column(takeaway(self.case, "Attention in one case", of=("model", "case")), width=820),
                 align_items="flex-start",
             ),
-            self.gates.every(),
+            takeaway(self.gates.every(), "Gates over all cases", of=("model",), whose=self.gates),
             sizing_mode="stretch_width",
         )

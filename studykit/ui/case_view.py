@@ -2,7 +2,6 @@
 
 import html
 
-import holoviews as hv
 import numpy as np
 import pandas as pd
 import panel as pn
@@ -14,10 +13,10 @@ from studykit.catalog import build
 from studykit.datasets.text import places
 from studykit.draw import class_probabilities, column_effects, marked_words, predicted_values
 from studykit.explain import Explainer, Explanation
-from studykit.ui.plain import safe as _safe
+from studykit.ui.plain import listing, safe, sentence
 from studykit.ui.plain import shown as _shown
 from studykit.ui.scans import Scans
-from studykit.ui.session import title_of
+from studykit.ui.session import OF, title_of
 
 
 class CaseView(Scans):
@@ -33,7 +32,9 @@ class CaseView(Scans):
     def titled(self, modality: str) -> str:  # noqa: D102
         explanation = self.session.explanation
         unit = self._worded(build(Explainer, explanation.spec).unit)
-        return f"{title_of(self.session.method)} for {self._class(explanation)} ({unit})"
+        name, *settings = self.session.method.split(",")
+        method = title_of(",".join([name, *(one for one in settings if one not in OF)]))
+        return f"{method} for {self._class(explanation)} ({unit})"
 
     def _class(self, explanation: Explanation) -> str:
         """The class that the maps speak for, as a person reads it."""
@@ -51,6 +52,12 @@ class CaseView(Scans):
         """What the map's colours mean, or why there is none and what to run."""
         session = self.session
         explanation = session.explanation
+        if explanation is None and session.method:
+            name = session.method.split(",")[0]
+            return sentence(
+                f"{title_of(session.method)} does not stand here for this case. Ask for it below, or run "
+                f"`python -m studykit explain {session.folder} --methods {name}` and reload the page."
+            )
         if explanation is None:
             return (
                 "Nothing explains this model yet. Run "
@@ -61,7 +68,7 @@ class CaseView(Scans):
         if not names:
             return f"These cases have no pictures. {explainer.title}: {self._worded(explainer.gives)}."
         unseen = [name for name in names if name not in explanation.maps]
-        blind = f" This model does not look at the {' or the '.join(unseen)}, so it has no map."
+        blind = f" This model does not look at the {safe(' or the '.join(unseen))}, so it has no map."
         if len(unseen) == len(names):
             return blind.strip()
         signed = any(explanation.signed.values())
@@ -79,27 +86,26 @@ class CaseView(Scans):
         return sentence.replace("the class's logit", "the number").replace("logit", "number")
 
     @param.depends("session.shown")
-    def record(self) -> pn.viewable.Viewable:
-        """The record, with the effect of each source column where the method gives one."""
+    def record(self) -> str:
+        """The record, with the effect of each source column where the method gives one, in HTML."""
         session = self.session
         run, explanation = session.run, session.explanation
         dataset = run.prepared.dataset
         if not dataset.record:
-            return pmui.Typography(f"{dataset.name} has no record.", variant="body2")
+            return html.escape(f"{dataset.name} has no record.")
         row = dataset.cases.loc[session.case, list(dataset.record)]
         labels = {name: f"{name}: {_shown(row[name])}" for name in dataset.record}
         if explanation is None or "record" not in explanation.maps:
             why = "" if explanation is None else " It has no column effects by this method or model."
-            text = "\n".join(f"- {_safe(label)}" for label in labels.values())
-            return pn.pane.Markdown(f"**Record.**{why}\n\n{text}", width=380)
+            return listing(f"Record.{why}", labels.values())
         values, sources = explanation.maps["record"][0], run.schema.modality("record").sources
         effects = {name: float(values[at].sum()) for name, at in sources.items() if name in labels}
         unit = self._worded(build(Explainer, explanation.spec).unit)
-        return pn.pane.HoloViews(column_effects(effects, labels, session.limit("record"), unit))
+        return column_effects(effects, labels, session.limit("record"), unit)
 
     @param.depends("session.shown")
-    def texts(self) -> pn.viewable.Viewable:
-        """Each text as it stands, its words marked by their effects where the method gives them."""
+    def texts(self) -> str:
+        """Each text as it stands, its words marked by their effects where the method gives them, in HTML."""
         session, explanation = self.session, self.session.explanation
         dataset = session.run.prepared.dataset
         shown = []
@@ -114,11 +120,11 @@ class CaseView(Scans):
             body = marked_words(text, places(text), effects, limit) if told else html.escape(text)
             unit = self._worded(build(Explainer, explanation.spec).unit) if told else "no word effects here"
             shown.append(f"<p><b>{html.escape(name)}</b> ({unit})<br>{body}</p>")
-        return pn.pane.HTML("".join(shown), max_width=800, margin=(0, 10), visible=bool(shown))
+        return "".join(shown)
 
     @param.depends("session.shown")
-    def probabilities(self) -> hv.Overlay:
-        """Every model's probability for the class, where it held this very case out."""
+    def probabilities(self) -> str:
+        """Every model's probability for the class, where it held this very case out, in HTML."""
         session = self.session
         source, task = session.run.about["dataset"], session.run.schema.tasks[0]
         names, values, numeric = [], [], task.kind == "regression"
@@ -137,15 +143,18 @@ class CaseView(Scans):
         return class_probabilities(names, values, label)
 
     def __panel__(self):
-        """Heading, scans with their two controls, then record and probabilities side by side."""
-        scans, sliders = self.controls()
-        method = pmui.Select.from_param(self.session.param.method, label="Method", width=260, size="small")
+        """Heading, pictures with what moves them, then record and probabilities side by side."""
+        pictures, moving = self.controls()
+        method = pmui.Select.from_param(self.session.param.method, label="Method", width=330, size="small")
         return pmui.Column(
             pn.pane.Markdown(self.heading, margin=(0, 10)),
-            pmui.FlexBox(method, *sliders),
-            scans,
+            pmui.FlexBox(method, *moving),
+            pictures,
             pn.pane.Markdown(self.note, margin=(0, 10), max_width=800),
-            self.texts,
-            pmui.FlexBox(self.record, pn.pane.HoloViews(self.probabilities)),
+            pn.pane.HTML(self.texts, max_width=800, margin=(0, 10)),
+            pmui.FlexBox(
+                pn.pane.HTML(self.record, margin=(8, 10)), pn.pane.HTML(self.probabilities, margin=(8, 10)),
+                gap="24px", align_items="flex-start",
+            ),
             sizing_mode="stretch_width",
-        )
+        )  # fmt: skip

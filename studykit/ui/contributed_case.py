@@ -13,10 +13,9 @@ import torch
 from studykit.case import Modality
 from studykit.contribution import Contribution, Cut, cut, painted
 from studykit.datasets.text import places
-from studykit.draw import color_limit, column_effects, marked_words, part_bars, percent
-from studykit.draw.scan import FOR
+from studykit.draw import color_limit, column_effects, marked_words, percent
 from studykit.ui.address import link
-from studykit.ui.plain import listed, safe, sentence, shown
+from studykit.ui.plain import listed, listing, safe, sentence, shown
 from studykit.ui.scans import Scans
 
 ANSWERS = {"probability": "probability", "logit": "logit"}  # all else is called an answer
@@ -49,8 +48,9 @@ class ContributedCase(Scans):
             return f"added to the {answer}"
         return f"change of the {answer}" + (", all classes" if len(self.found.outputs) > 1 else "")
 
-    def _followed(self, kind: str, mapped: bool) -> list[param.Parameter]:
-        return [*super()._followed(kind, mapped), *([self.param.output] if mapped else [])]
+    @param.depends("output", watch=True)
+    def _answer_changed(self) -> None:
+        self._lay_again()
 
     def map_of(self, modality: str) -> tuple[np.ndarray, bool, float] | None:  # noqa: D102
         found = self.found
@@ -92,28 +92,24 @@ class ContributedCase(Scans):
         return f"{told}{blind} {raised}"
 
     @param.depends("session.shown", "output")
-    def record(self) -> pn.viewable.Viewable:
-        """The record's columns as bars; the record as it stands where the model does not see it."""
+    def record(self) -> str:
+        """The record's columns as bars, in HTML; the record as it stands where the model does not see it."""
         session, found = self.session, self.found
         dataset = session.run.prepared.dataset
         if not dataset.record:
-            return pmui.Row(visible=False)
+            return ""
         row = dataset.cases.loc[session.case, list(dataset.record)]
         labels = {name: f"{name}: {shown(row[name])}" for name in dataset.record}
         if found is None or "record" not in found.modalities:
-            lines = "\n".join(f"- {safe(label)}" for label in labels.values())
-            return pn.pane.Markdown(f"**Record**\n\n{lines}", width=380)
+            return listing("Record", labels.values())
         values = dict(zip(found.parts["record"], self.effects("record"), strict=True))
         labels, limit = {part: labels.get(part, part) for part in values}, largest(found, "record")
-        bars = column_effects(values, labels, limit, self.unit)
-        if not self.output:
-            parts = pd.Series({labels[part]: value for part, value in values.items()})
-            bars = part_bars(parts, "Record: change without it", self.unit, FOR, limit)
-        return pn.pane.HoloViews(bars, linked_axes=False)
+        title = "Record: what each column added" if self.output else "Record: change without it"
+        return column_effects(values, labels, limit, self.unit, title, bool(self.output))
 
     @param.depends("session.shown", "output")
-    def texts(self) -> pn.viewable.Viewable:
-        """Each text as it stands, its words on the colour of their effects."""
+    def texts(self) -> str:
+        """Each text as it stands, its words on the colour of their effects, in HTML."""
         session, found, bodies = self.session, self.found, []
         dataset = session.run.prepared.dataset
         for name in dataset.texts:
@@ -127,7 +123,7 @@ class ContributedCase(Scans):
                 continue
             body = marked_words(text, places(text), effects, largest(found, name))
             bodies.append(f"<p>{heading} ({self.unit})<br>{body}</p>")
-        return pn.pane.HTML("".join(bodies), max_width=760, margin=(0, 10), visible=bool(bodies))
+        return "".join(bodies)
 
     def of_words(self, name: str, text: str) -> np.ndarray | None:
         """The effects of the text's words, as far as the model reads; None where parts are no words."""
@@ -147,14 +143,14 @@ class ContributedCase(Scans):
 
     def __panel__(self):
         """Heading, the case's own shares, pictures with their sliders, then texts and record."""
-        scans, sliders = self.controls()
+        pictures, moving = self.controls()
         return pmui.Column(
             pn.pane.Markdown(self.heading, margin=(0, 10)),
             pn.pane.Markdown(self.note, margin=(0, 10), max_width=760),
-            pmui.FlexBox(*sliders),
-            scans,
-            self.texts,
-            self.record,
+            pmui.FlexBox(*moving),
+            pictures,
+            pn.pane.HTML(self.texts, max_width=760, margin=(0, 10)),
+            pn.pane.HTML(self.record, margin=(8, 10)),
             pn.pane.Markdown(self.link, margin=(0, 10)),
             sizing_mode="stretch_width",
         )

@@ -7,9 +7,11 @@ import param
 from studykit.ui.contributed_case import ContributedCase
 from studykit.ui.dots_view import DotsView
 from studykit.ui.neighbours_view import NeighboursView
+from studykit.ui.part_title import part_title
 from studykit.ui.parts_view import PartsView
 from studykit.ui.session import Session
 from studykit.ui.shares_view import SharesView
+from studykit.ui.takeaway import takeaway
 
 
 class ContributionView(pn.viewable.Viewer):
@@ -48,28 +50,30 @@ class ContributionView(pn.viewable.Viewer):
             session.param.case, label="Case", width=220, size="small", searchable=True
         )
         return pmui.Column(
-            pmui.FlexBox(_titled("What does each model lean on?"), output, align_items="center"),
-            self.shares,
-            pmui.Divider(sizing_mode="stretch_width"),
-            pmui.FlexBox(_titled("Case by case"), model, case, align_items="center"),
             pmui.FlexBox(
-                pmui.Column(self.dots, width=580, visible=self.there),
-                pmui.Column(self.case, width=820),
+                part_title("What does each model lean on?"), output, align_items="center", margin=(8, 0, 0, 0)
+            ),
+            takeaway(self.shares, "What each model leans on", self.shares.table, ()),
+            pmui.Divider(sizing_mode="stretch_width"),
+            pmui.FlexBox(part_title("Case by case"), model, case, align_items="center", margin=(8, 0, 0, 0)),
+            pmui.FlexBox(
+                pmui.Column(
+                    takeaway(self.dots, "Shares case by case", self.dots.rows, ("model",)),
+                    width=580,
+                    visible=self.there,
+                ),
+                pmui.Column(takeaway(self.case, "What the answer hung on", of=("model", "case")), width=820),
                 align_items="flex-start",
             ),
             pmui.Column(
                 pmui.Divider(sizing_mode="stretch_width"),
-                _titled("Which parts, over all cases?"),
-                self.parts,
+                part_title("Which parts, over all cases?"),
+                takeaway(self.parts, "Which parts, over all cases", of=("model",)),
                 visible=self.there,
                 sizing_mode="stretch_width",
             ),
             pmui.Divider(sizing_mode="stretch_width"),
-            _titled("What do other measures say?"),
-            self.neighbours,
+            part_title("What do other measures say?"),
+            takeaway(self.neighbours, "Other measures", self.neighbours.table, ("model",)),
             sizing_mode="stretch_width",
         )
-
-
-def _titled(text: str) -> pmui.Typography:
-    return pmui.Typography(text, variant="h6", margin=(5, 10))

@@ -11,6 +11,7 @@ from studykit.contribution import Contribution
 from studykit.draw import case_dots, chosen_dot, dot_heights, modality_colors
 from studykit.ui.plain import listed
 from studykit.ui.session import Session
+from studykit.ui.taps import on_tap
 
 CORRECT, EVIDENCE = "right or wrong", "where the label shows"
 KINDS = {"right": "#8594a3", "wrong": "#d55e00", "not labelled": "#56b4e9", "predicted": "#8594a3"}
@@ -81,6 +82,13 @@ class DotsView(pn.viewable.Viewer):
         dots = dots.loc[order.sort_values(["row", "kind", "share"], kind="stable").index]
         return dots.assign(y=dot_heights(dots)).reset_index(drop=True)
 
+    def rows(self) -> pd.DataFrame | str:
+        """The dots as a table; a sentence that says what to run where there are none."""
+        if self.found is None:
+            return self.session.contributed(self.session.model, self.output)
+        shown = self.dots.drop(columns="y", errors="ignore")
+        return shown.rename(columns={"share": f"share of the {self.of}", "row": "predicted"})
+
     def _kinds(self, cases: pd.DataFrame) -> list[str]:
         """What each case's dot is coloured by; `colors` says how, in the legend's order."""
         session = self.session
@@ -103,8 +111,7 @@ class DotsView(pn.viewable.Viewer):
             return hv.Div("")
         rows = "" if "all cases" in set(self.dots["row"]) else "predicted"
         points = case_dots(self.dots, self.of, self.colors, rows)
-        self._taps = hv.streams.Selection1D(source=points)
-        self._taps.add_subscriber(self._open)
+        self._taps = on_tap(points, self._open)
         return points * hv.DynamicMap(pn.bind(self._ring, self.session.param.shown))
 
     def _open(self, index: list[int]) -> None:

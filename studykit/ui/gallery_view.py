@@ -1,122 +1,156 @@
-"""One case under every stored method's map, and under those of every other model that held it out."""
+"""One case under every stored method's map, of one model or of several that held it out, zoomed together."""
 
-from functools import partial
-
-import holoviews as hv
-import numpy as np
+import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 import param
 
-from studykit.draw import mapped, pictured
+from studykit.draw.frames import Frames, Laid
 from studykit.explain import store
 from studykit.training import Run
 from studykit.ui.measured import method_titles
 from studykit.ui.plain import safe, sentence
-from studykit.ui.scans import SET_OPACITY, Scans
-from studykit.ui.session import Session, is_control
+from studykit.ui.scans import BARE, Scans, of_case
+from studykit.ui.session import Session, is_aside, title_of
 
-ALL = "all models of the folder"
-WIDE = 5  # frames in a row
+MOST = 48  # frames at a time
 
 
 class GalleryView(Scans):
-    """Works on a page and in a notebook cell: `GalleryView(Session("data/demo"))`. One zoom serves all."""
+    """Works on a page and in a notebook cell: `GalleryView(Session("data/demo"))`; one zoom serves all."""
 
     modality = param.Selector(default="", objects=[""], doc="the picture that is shown")
-    models = param.Selector(default="this model", objects=["this model", ALL], doc="whose maps are shown")
-    _frames = param.Tuple(default=("", ()), doc="the modality, and the models with their methods, in order")
+    models = param.ListSelector(default=[], objects=[], doc="beside the session's: whose maps are shown")
+    methods = param.ListSelector(default=[], objects={}, doc="whose maps are shown; all where none is chosen")
+    side = param.Integer(default=190)
+    _rows = param.Tuple(default=("", ()), doc="the picture, and the models with their methods, in order")
     _told = param.Tuple(default=("", ""), doc="the case, and what has no map in it, and why")
-    _drawn = param.Tuple(default=("", "", "", 0), doc="model, case, modality and slice: what frames follow")
 
     def __init__(self, session: Session, **params):
-        self._placed = None  # of which model, case and choices `_maps` are
-        super().__init__(session=session, **params)
+        self._offered = {}
+        super().__init__(session, **params)
 
-    @param.depends("session.shown", watch=True)
-    def _lay_out(self) -> None:
-        names = [m.name for m in self.session.run.prepared.dataset.pictures] or [""]
-        self.param.modality.objects = names
-        if self.modality not in names:
-            self.modality = names[0]
-        super()._lay_out()  # which looks
+    def _choose(self) -> None:
+        pictures = [m.name for m in self.session.run.prepared.dataset.pictures] or [""]
+        self._offer("modality", pictures)
+        if self.modality not in pictures:
+            self.modality = pictures[0]
+        others = [name for name in self._of_these_cases() if name != self.session.model]
+        self._offer("models", others)
+        self.models = [name for name in self.models if name in others]
 
-    @param.depends("slice", "modality", "models", watch=True)
-    def _look(self) -> None:
-        super()._look()
-        model, case, _ = self.session.shown
-        if self.modality in ["", *[name for name, _ in self._pictures]]:  # else another data set is under way
-            drawn = (model, case, self.modality, self.slice)
-            if self._placed != (model, case, self.modality, self.models):
-                self._placed = (model, case, self.modality, self.models)
-                there = self._place()
-                if there != self._frames:  # new frames are made, and look by themselves
-                    with param.parameterized.discard_events(self):
-                        self._drawn = drawn
-                    self._frames = there
-            self._drawn = drawn
+    def _offer(self, name: str, objects) -> None:
+        if self._offered.get(name) != objects:
+            self._offered[name] = self.param[name].objects = objects
 
-    def _place(self) -> tuple[str, tuple]:
-        """What there is to show of the case, and the frames that it needs; a new case may need the same."""
-        self._maps, told = {}, []
-        shown = self.shown() if self.modality else {}
-        keys = dict.fromkeys(method for run in shown.values() for method in store.methods(run))
-        self._titles, self._common = method_titles(keys)
-        for model, run in shown.items():
-            laid = {m: self.session.laid(run, m, self.modality) for m in _ordered(run)}
-            self._maps[model] = {m: found for m, found in laid.items() if not isinstance(found, str)}
-            lacking = {m: why for m, why in laid.items() if isinstance(why, str)}
-            told += [f"{safe(model)}, {safe(self._titles[m])}: {safe(why)}." for m, why in lacking.items()]
-            if not laid:
-                run_this = f"`python -m studykit explain {run.folder} --methods all`"
-                told.append(sentence(f"Nothing explains '{model}' yet. Run {run_this} and reload the page."))
-        there = tuple((model, tuple(maps)) for model, maps in self._maps.items())
-        self._told = (self.session.case, "\n".join(f"- {line}" for line in told))
-        return self.modality, there
+    def _of_these_cases(self) -> list[str]:
+        """The models of the same data set."""
+        session = self.session
+        source = session.runs[session.model][0].about["dataset"]
+        return [name for name, runs in session.runs.items() if runs[0].about["dataset"] == source]
+
+    @param.depends("modality", "models", "methods", watch=True)
+    def _others_chosen(self) -> None:
+        self._lay_again()
 
     def shown(self) -> dict[str, Run]:
         """{model: the run that held the case out}, the session's model first."""
         session, found = self.session, {self.session.model: self.session.run}
-        if self.models == ALL:
-            source = session.run.about["dataset"]
-            others = {name: runs[0].about["dataset"] for name, runs in session.runs.items()}
-            same = [name for name, dataset in others.items() if dataset == source and name not in found]
-            found |= {name: run for name in same if (run := session.run_of(name)) is not None}
-        return found
+        return found | {name: run for name in self.models if (run := session.run_of(name)) is not None}
 
-    @param.depends("_frames")
-    def gallery(self) -> hv.Layout | hv.Div:
-        """A row of frames a model: the picture, then each map; a zoom outlasts a new case."""
-        _, there = self._frames
-        if not there:
-            return hv.Div("")
-        wide = min(WIDE, max(1 + len(methods) for _, methods in there))
-        layout, frames = hv.Layout().opts(toolbar="left", shared_axes=True), []
-        for model, methods in there:
-            row = [self._followed_by(partial(self._frame, model, method)) for method in ("", *methods)]
-            frames += row + [hv.Empty()] * (-len(row) % wide)
-        layout.update(hv.Layout(frames))
-        return layout.cols(wide)
+    def _fill(self, names=None) -> None:
+        """Show the case as it is now; new frames are made where it takes others than those that stand."""
+        if self._moving or not self.looked_at or (names is not None and self.modality not in names):
+            return
+        before = self._rows
+        if names is None:
+            self._place()
+        if (
+            before == self._rows == self._drawn.get("rows")
+        ):  # else the new frames were filled as they were made
+            self._show(self.modality, self._drawn["frames"])
+        self._push()
 
-    def _followed_by(self, drawn) -> hv.DynamicMap:
-        return hv.DynamicMap(pn.bind(drawn, self.param._drawn))
+    def _place(self) -> None:
+        """What there is to show of the case, and the frames that it needs; a new case may need the same."""
+        told, rows = [], []
+        shown = self.shown() if self.modality else {}
+        keys = dict.fromkeys(method for run in shown.values() for method in store.methods(run))
+        self._titles, self._common = method_titles(keys)
+        self._offer("methods", {title_of(key): key for key in keys})
+        chosen = [method for method in self.methods if method in keys]
+        if chosen != self.methods:
+            self._moving = True  # they are being looked at already
+            self.methods = chosen
+            self._moving = False
+        self._found, room = {}, MOST
+        for model, run in shown.items():
+            wanted = [m for m in _ordered(run) if not self.methods or m in self.methods]
+            found = {m: self.session.laid(run, m, self.modality) for m in wanted}
+            for method, laid in found.items():
+                if isinstance(laid, str):
+                    told.append(f"{safe(model)}, {safe(self._titles[method])}: {safe(laid)}.")
+            there = [m for m in wanted if not isinstance(found[m], str)][: max(room, 0)]
+            room -= len(there)
+            self._found |= {(model, m): found[m] for m in there}
+            rows.append((model, tuple(there)))
+            if not store.methods(run):
+                run_this = f"`python -m studykit explain {run.folder} --methods all`"
+                told.append(sentence(f"Nothing explains '{model}' yet. Run {run_this} and reload the page."))
+        if room <= 0:
+            told.append(f"At most {MOST} maps are shown at a time; choose fewer models or methods.")
+        self._told = (self.session.case, "\n".join(f"- {line}" for line in told))
+        self._rows = (self.modality, tuple(rows))
 
-    def _frame(self, model: str, method: str, _) -> hv.Overlay:
-        """The picture of the case, under a model's map by a method, or with none for ""."""
-        (values, mask), over, where = self.session.scan(self.modality), self._maps.get(model, {}), ""
-        laid = over.get(method)
-        if self.modality in self._volumes:
-            at = min(round((self.slice - 1) / self._step(len(mask))), len(mask) - 1)
-            values, mask, where = values[:, at], mask[at], f", slice {at + 1}"
-            laid = laid and (laid[0][at], *laid[1:])
-        name = f"{model}\n" if len(self._maps) > 1 else ""
-        if np.isnan(values).all():
-            return pictured(values, mask, f"{name}no {self.modality} in this case")
-        if laid is None:
-            table = self.session.cases_of(model).set_index("id")
-            said = table["predicted"].get(self.session.case, "")
-            return pictured(values, mask, f"{name}predicted: {said}{where}")
-        return mapped(values, *laid, mask, f"{name}{self._titles[method]}", self.opacity)
+    def map_of(self, modality: tuple[str, str]) -> Laid | None:
+        """Of a model by a method."""
+        return self._found.get(modality)
+
+    @param.depends("_rows")
+    def pictures(self) -> pn.viewable.Viewable:
+        """The picture, then a row of maps a model; a zoom outlasts a new case."""
+        modality, rows = self._rows
+        keys = [(model, method) for model, methods in rows for method in methods]
+        self._drawn = {"rows": self._rows}
+        frames = Frames([BARE, *keys], [BARE], self.side, self.opacity, self.tag, self.ranges)
+        self._drawn["frames"] = frames
+        if modality:
+            self._show(modality, frames)
+        if not rows:
+            return self._placed([])
+        parts = [frames.figures[key] for key in [BARE, *keys]]
+        if len(rows) == 1:
+            return self._placed(parts)
+        lines, self._panes = [self._placed([frames.figures[BARE]])], []
+        panes = []
+        for model, methods in rows:
+            lines.append(
+                pn.pane.Markdown(pn.bind(self._said, model, self.param._told), margin=(6, 10, 0, 10))
+            )
+            lines.append(self._placed([frames.figures[model, method] for method in methods]))
+            panes += self._panes
+        self._panes += panes
+        return pmui.Column(*lines, sizing_mode="stretch_width")
+
+    def _said(self, model: str, _) -> str:
+        """A model's name and what it says of the case."""
+        if self.session.run_of(model) is None:
+            return f"**{safe(model)}** did not hold this case out"
+        row = of_case(self.session.cases_of(model), self.session.case)
+        wrong = " (wrong)" if row["wrong"] else ""
+        sure = f", probability {row['p']:.2f}" if not pd.isna(row["p"]) else ""
+        return f"**{safe(model)}** predicted **{safe(row['predicted'])}**{wrong}{sure}"
+
+    def _show(self, name: str, frames: Frames) -> None:
+        values, mask, where = self.plane(name)
+        if pd.isna(values).all():
+            frames.show(values, mask, {}, dict.fromkeys(frames.names, f"no {name} in this case"))
+            return
+        keys = [key for key in frames.names if key != BARE and self.laid(key)]
+        titles = {key: self._titles[key[1]] for key in keys}
+        frames.show(
+            values, mask, {key: self.cut(key, name) for key in keys}, {BARE: f"{name}{where}", **titles}
+        )
 
     @param.depends("_told")
     def note(self) -> str:
@@ -129,23 +163,17 @@ class GalleryView(Scans):
 
     def __panel__(self):
         """The choices over the frames."""
-        some = self.param._pictures.rx.bool()
-        frames = pn.pane.HoloViews(self.gallery, linked_axes=True, visible=some)
-        opacity = pmui.FloatSlider.from_param(
-            self.param.opacity, label="Opacity of the maps", width=220, visible=some
-        )
-        opacity.jscallback(args={"target": frames}, value=SET_OPACITY)
-        slices = pmui.IntSlider.from_param(
-            self.param["slice"], label="Slice", width=220, visible=self.param._volumes.rx.bool()
-        )
+        pictures, moving = self.controls()
         modality = pmui.Select.from_param(
             self.param.modality, label="Picture", width=160, size="small",
             visible=self.param._pictures.rx.len() > 1,
         )  # fmt: skip
-        models = pmui.Select.from_param(self.param.models, label="Maps of", width=220, size="small")
+        models = pmui.MultiChoice.from_param(self.param.models, label="Models beside it", width=330)
+        methods = pmui.MultiChoice.from_param(self.param.methods, label="Methods (all)", width=330)
         return pmui.Column(
-            pmui.FlexBox(modality, models, opacity, slices),
-            frames,
+            pn.pane.Markdown(self.heading, margin=(0, 10)),
+            pmui.FlexBox(modality, models, methods, *moving),
+            pictures,
             pn.pane.Markdown(self.note, margin=(0, 10), max_width=900),
             sizing_mode="stretch_width",
         )
@@ -153,4 +181,4 @@ class GalleryView(Scans):
 
 def _ordered(run: Run) -> list[str]:
     """The run's stored methods, controls last."""
-    return sorted(sorted(store.methods(run)), key=is_control)
+    return sorted(sorted(store.methods(run)), key=is_aside)

@@ -13,8 +13,10 @@ from studykit.explain.gates import ALL, Gates
 from studykit.scores import ERRORS
 from studykit.ui.dots_view import KINDS
 from studykit.ui.measured import gated, taps_of
+from studykit.ui.part_title import part_title
 from studykit.ui.plain import listed, safe, sentence
 from studykit.ui.session import Session
+from studykit.ui.taps import on_tap
 
 WAYS = {"mean over cases": "the same for every case", "one number": "one number everywhere"}
 MORE, NONE = "more than decoration", "no difference that these cases can show"
@@ -119,8 +121,7 @@ class GatesView(pn.viewable.Viewer):
             return hv.Div("")
         self.dots = self.of_cases()
         drawn, points = case_spreads(self.dots, KINDS)
-        self._taps = hv.streams.Selection1D(source=points)
-        self._taps.add_subscriber(self._open)
+        self._taps = on_tap(points, self._open)
         ring = hv.DynamicMap(pn.bind(self._ring, self.session.param.shown))
         return drawn * ring
 
@@ -220,7 +221,7 @@ class GatesView(pn.viewable.Viewer):
     def every(self) -> pmui.Column:
         """All taps and all scores, as tables."""
         parts = [("What the taps say and pass", self.taps), ("With and without them", self.ablation)]
-        shown = [part for title, table in parts for part in (_titled(title), table)]
+        shown = [part for title, table in parts for part in (part_title(title), table)]
         return pmui.Column(*shown, self.folds, visible=self.there, sizing_mode="stretch_width")
 
     def __panel__(self):
@@ -257,10 +258,6 @@ def scored(table: pd.DataFrame) -> pd.DataFrame:
     again = shown.duplicated(["tap", "held constant"])
     shown.loc[again, ["tap", "held constant", "answer moves by"]] = ""
     return shown if table["why"].any() else shown.drop(columns="why")
-
-
-def _titled(text: str) -> pmui.Typography:
-    return pmui.Typography(text, variant="h6", margin=(5, 10))
 
 
 def _number(value: float) -> str:

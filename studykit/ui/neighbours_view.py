@@ -50,6 +50,11 @@ class NeighboursView(pn.viewable.Viewer):
             sizing_mode="stretch_width",
         )
 
+    def table(self) -> pd.DataFrame | str:
+        """What is stored of the model's measures; a sentence where nothing is."""
+        stored = self.session.beside(self.session.model)
+        return "No other measure was asked of this model yet." if stored is None else stored[1]
+
     def __panel__(self):
         """What there is."""
         return pmui.Column(self.measures, sizing_mode="stretch_width")

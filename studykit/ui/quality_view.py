@@ -21,8 +21,10 @@ from studykit.ui.measured import (
     score_title,
     summed,
 )
+from studykit.ui.part_title import part_title
 from studykit.ui.plain import safe, sentence
 from studykit.ui.session import Session, is_control
+from studykit.ui.takeaway import takeaway
 
 STRATA = {
     "all cases": "", "each label": "label", "right and wrong predictions": "right",
@@ -162,6 +164,11 @@ class QualityView(pn.viewable.Viewer):
         )
         return _table(numbers(rows, bool(self.by)))
 
+    def summed(self) -> pd.DataFrame | str:
+        """The summaries of all methods, as `quality.summary` gives them; a sentence where there are none."""
+        found = self.found
+        return found if isinstance(found, str) else summed(found, self.modality, self.by)
+
     @param.depends("_seen")
     def agreement(self) -> pn.viewable.Viewable:
         """Which methods show the same places."""
@@ -230,6 +237,10 @@ class QualityView(pn.viewable.Viewer):
     def __panel__(self):
         """From all cases and methods to one method, then to one case."""
         session = self.session
+
+        def taken(body, name: str, table=None, of=("model",)) -> pn.Column:
+            return takeaway(body, name, table, of, whose=self)
+
         choose = [
             pmui.Select.from_param(session.param.model, label="Model", width=300, size="small"),
             pmui.Select.from_param(self.param.modality, label="Maps of the", width=140, size="small"),
@@ -239,18 +250,30 @@ class QualityView(pn.viewable.Viewer):
         case = pmui.Select.from_param(
             session.param.case, label="Case", width=220, size="small", searchable=True
         )
-        one = pmui.Column(
-            pn.pane.Markdown(self.gallery.heading, margin=(0, 10)), self.gallery, sizing_mode="stretch_width"
-        )
         parts = [
-            ([_titled("Do the maps lie where the evidence is?"), *choose], self.coherence),
-            ([_titled("The chosen method, number by number"), by], self.table),
-            ([_titled("What is lost when what the map marks is taken away?")], _later(self.curves)),
+            (
+                [part_title("Do the maps lie where the evidence is?"), *choose],
+                taken(self.coherence, "Coherence"),
+            ),
+            (
+                [part_title("The chosen method, number by number"), by],
+                taken(self.table, "Map quality", self.summed, ("model", "method")),
+            ),
+            (
+                [part_title("What is lost when what the map marks is taken away?")],
+                taken(_later(self.curves), "Deletion and insertion"),
+            ),
             ([], self.degradation),
-            ([_titled("Do the maps follow the model?")], self.randomisation),
-            ([_titled("Do methods show the same places?")], self.agreement),
-            ([_titled("Which method can be believed for which model?")], self.believed),
-            ([_titled("One case, all maps"), case], _later(one)),
+            ([part_title("Do the maps follow the model?")], taken(self.randomisation, "Randomisation")),
+            ([part_title("Do methods show the same places?")], taken(self.agreement, "Agreement of methods")),
+            (
+                [part_title("Which method can be believed for which model?")],
+                taken(self.believed, "Grades", of=()),
+            ),
+            (
+                [part_title("One case, all maps"), case],
+                taken(_later(self.gallery), "One case, all maps", of=("model", "case")),
+            ),
             ([], self.case),
         ]
         shown = []
@@ -322,10 +345,6 @@ def answers(table: pd.DataFrame) -> pd.DataFrame:
             "cases": table["n"],
         }
     )
-
-
-def _titled(text: str) -> pmui.Typography:
-    return pmui.Typography(text, variant="h6", margin=(5, 10))
 
 
 def _line(text: str) -> pn.pane.Markdown:

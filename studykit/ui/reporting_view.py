@@ -9,6 +9,7 @@ from studykit.trust.checklist_items import ITEMS
 from studykit.trust.checklists import NOT_RECORDED, checklist
 from studykit.ui.plain import safe
 from studykit.ui.studies import Studies, as_csv
+from studykit.ui.takeaway import study_file
 
 LEFT = ["th {text-align: left !important}"]
 
@@ -46,7 +47,7 @@ class ReportingView(pn.viewable.Viewer):
         )
         download = pmui.FileDownload(
             callback=lambda: as_csv(self.table()), label="The list (CSV)", size="small",
-            filename=pn.bind(lambda name, _: f"{self.studies.file} {name}.csv", self.param.name_of_list,
+            filename=pn.bind(lambda name, _: study_file(self.studies, name), self.param.name_of_list,
                              self.studies.param.study),
         )  # fmt: skip
         over = pmui.FlexBox(choice, download, align_items="center", margin=(8, 0, 0, 0))

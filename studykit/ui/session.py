@@ -12,17 +12,21 @@ from studykit.case import Task
 from studykit.catalog import InputError, build
 from studykit.contribution import Contribution, joined
 from studykit.datasets import Dataset
+from studykit.datasets.inference import parts
 from studykit.draw import color_limit
 from studykit.explain import Explainer, Explanation, contributions, store
-from studykit.training import Run, find_runs
+from studykit.training import Run
+from studykit.ui.kept import kept
+from studykit.ui.opened import nothing, opened, stamp
 
+AT_ONCE = 128 * 2**20  # bytes of maps that are looked at to find where colours end
 OF = {"of=predicted": "of the predicted class", "of=true": "of the true class"}
 
 
 class Session(param.Parameterized):
     """Made once a visitor, from a folder of runs. `method` is empty where nothing is explained.
 
-    Raises InputError where there is no run, or a run's data are not here or have changed.
+    Runs that cannot be opened are left out, and `refused` says why. Raises InputError where no run is left.
     """
 
     model = param.Selector(check_on_set=True, doc="a recipe's name: all its folds together")
@@ -33,27 +37,26 @@ class Session(param.Parameterized):
 
     def __init__(self, folder: Path, **params):
         self.folder = Path(folder)
-        self.runs: dict[str, list[Run]] = {}
-        for found in find_runs(self.folder):
-            run = _opened(found.folder, (found.folder / "recipe.json").stat().st_mtime_ns)
-            self.runs.setdefault(self._model_of(run), []).append(run)
-        for runs in self.runs.values():
-            runs[0].check_data()
+        self.opened = opened(self.folder)
+        self.runs = self.opened.models
+        if not self.runs:
+            raise InputError(nothing(self.folder, self.opened))
+        self._stamps = {run.folder: stamp(run.folder) for runs in self.runs.values() for run in runs}
         self.param.model.objects = list(self.runs)
         super().__init__(**{"model": next(iter(self.runs)), **params})
         self._offer()
 
-    def _model_of(self, run: Run) -> str:
-        """The recipe's name, with the folders above it where the runs of several studies are served."""
-        place = run.folder.parent
-        return str(place.relative_to(self.folder)) if self.folder in place.parents else run.about["name"]
+    @property
+    def refused(self) -> dict[Path, str]:
+        """{run folder: why it could not be opened, and what to run}."""
+        return {folder: why for told in self.opened.troubles.values() for folder, why in told.items()}
 
     @param.depends("model", watch=True)
     def _offer(self) -> None:
         """Offer the model's cases and methods; keep those chosen where it has them, too."""
         self.param.case.objects = self.cases["id"].tolist()
         found = {method for run in self.runs[self.model] for method in store.methods(run)}
-        methods = sorted(sorted(found, reverse=True), key=is_control) or [""]
+        methods = sorted(sorted(found, reverse=True), key=is_aside) or [""]
         self.param.method.objects = {title_of(method): method for method in methods}
         chosen = {}
         for name in ("case", "method"):
@@ -68,38 +71,25 @@ class Session(param.Parameterized):
         if self.case in self.param.case.objects and self.method in self.param.method.objects:
             self.shown = (self.model, self.case, self.method)
 
+    def refresh(self) -> None:
+        """Look again for what is stored beside the runs; model, case and method stay, views draw anew."""
+        before = self.shown
+        self._offer()
+        if self.shown == before:
+            self.param.trigger("shown")
+
     @property
     def cases(self) -> pd.DataFrame:
         """The model's held-out cases: id, group, label, predicted, p, wrong, uncertainty, fold."""
         return self.cases_of(self.model)
 
-    @lru_cache(maxsize=32)  # noqa: B019  (a session is small and ends with its visitor)
     def cases_of(self, model: str) -> pd.DataFrame:
-        """The same table of another model."""
-        task = self.runs[model][0].schema.tasks[0]
-        tables = []
-        for run in self.runs[model]:
-            table = run.predictions
-            tables.append(table[table["split"] == "test"].assign(fold=run.fold))
-        table = pd.concat(tables).sort_values("id")
-        p = table[[f"{task.name}.{name}" for name in task.classes or ("value",)]].to_numpy()
-        entropy = np.full(len(table), np.nan)
-        if task.kind in ("binary", "multiclass"):
-            entropy = -(p * np.log(np.clip(p, 1e-12, 1))).sum(axis=1) / np.log(p.shape[1])
-        said = table.get(f"{task.name}.predicted", pd.Series(p[:, 0], table.index).round(3))
-        told = task.kind != "regression"  # a number is never simply wrong
-        return pd.DataFrame(
-            {
-                "id": table["id"],
-                "group": table["group"],
-                "label": table[task.name],
-                "predicted": said,
-                "p": p[:, 1] if task.kind == "binary" else p.max(axis=1) if told else np.nan,
-                "wrong": table[task.name].notna() & (table[task.name] != said) & told,
-                "uncertainty": entropy,
-                "fold": table["fold"],
-            }
-        ).reset_index(drop=True)
+        """The same table of another model; shared by all visitors, so it must not be changed."""
+        runs = tuple(self.runs[model])
+        return _cases(runs, self._changed(runs))
+
+    def _changed(self, runs: tuple[Run, ...]) -> tuple:
+        return tuple(self._stamps[run.folder] for run in runs)
 
     @property
     def run(self) -> Run:
@@ -108,18 +98,37 @@ class Session(param.Parameterized):
 
     def run_of(self, model: str) -> Run | None:
         """The run in which another model held the chosen case out; None where it has no such case."""
-        folds = self.cases_of(model).set_index("id")["fold"]
-        if self.case not in folds.index:
-            return None
-        return next(run for run in self.runs[model] if run.fold == folds.at[self.case])
+        runs = tuple(self.runs[model])
+        return _held_out(runs, self._changed(runs)).get(self.case)
 
     @property
     def explanation(self) -> Explanation | None:
-        """The chosen method's explanation of the chosen case, or None where it is not stored."""
-        run = self.run
-        if not self.method or self.method not in store.methods(run):
+        """The chosen method's explanation of the chosen case, or None where it has none of it."""
+        return self._explained(self.run, self.method)
+
+    def _explained(self, run: Run, method: str) -> Explanation | None:
+        if not method or method not in store.methods(run):
             return None
-        return _explained(run, self.method, self.case, store.stamp(run, self.method))
+        try:
+            found = _explained(run, method, self.case, store.stamp(run, method))
+            build(Explainer, found.spec)
+            return found
+        except (
+            InputError,
+            OSError,
+            ValueError,
+            KeyError,
+        ):  # not of this case, damaged, or of another version
+            return None
+
+    def class_explained(self, run: Run, method: str) -> str:
+        """The class that a stored map of the chosen case speaks for; empty where there is none."""
+        found = self._explained(run, method)
+        if found is None:
+            return ""
+        heads = {task.name: task for task in run.schema.tasks}
+        task = heads.get(found.head) or _heads(run, store.stamp(run, method))[found.head]
+        return task.classes[int(found.targets[0])] if task.classes else task.name
 
     def laid(self, run: Run, method: str, modality: str) -> tuple[np.ndarray, bool, float] | str:
         """A stored method's map of the chosen case, ([D,] H, W), its sign, and where its colours end.
@@ -130,6 +139,8 @@ class Session(param.Parameterized):
             explanation = _explained(run, method, self.case, store.stamp(run, method))
         except InputError as why:
             return str(why)
+        except (OSError, ValueError, KeyError):
+            return f"it is damaged; remove {run.folder / store.FILE / method} and explain again"
         if modality in explanation.maps:
             values = explanation.maps[modality][0].sum(axis=0)
             limit = _limit(run, method, modality, store.stamp(run, method))
@@ -204,24 +215,64 @@ def title_of(key: str) -> str:
     return ", ".join([title, *told])
 
 
+def is_aside(key: str) -> tuple[bool, bool]:
+    """Where a stored explanation stands: the usual ones first, then those of other classes, then controls."""
+    return is_control(key), ",of=" in key
+
+
 def is_control(key: str) -> bool:
     """Whether a stored explanation is none, and only shows what a score gives to it."""
     name = key.split(",")[0]
     return name in Explainer.catalogue and Explainer.catalogue[name].control
 
 
-# What all visitors share is cached here, bounded: runs and maps until they are made anew, scans as read.
-@lru_cache(maxsize=64)
-def _opened(folder: Path, changed: int) -> Run:
-    return Run(folder)
+# What all visitors share: tables and numbers are counted, pictures and maps are weighed (see `kept`).
+@lru_cache(maxsize=128)
+def _cases(runs: tuple[Run, ...], changed: tuple) -> pd.DataFrame:
+    task = runs[0].schema.tasks[0]
+    tables = []
+    for run in runs:
+        table = run.predictions
+        tables.append(table[table["split"] == "test"].assign(fold=run.fold))
+    table = pd.concat(tables).sort_values("id")
+    p = table[[f"{task.name}.{name}" for name in task.classes or ("value",)]].to_numpy()
+    entropy = np.full(len(table), np.nan)
+    if task.kind in ("binary", "multiclass"):
+        entropy = -(p * np.log(np.clip(p, 1e-12, 1))).sum(axis=1) / np.log(p.shape[1])
+    said = table.get(f"{task.name}.predicted", pd.Series(p[:, 0], table.index).round(3))
+    told = task.kind != "regression"  # a number is never simply wrong
+    return pd.DataFrame(
+        {
+            "id": table["id"],
+            "group": table["group"],
+            "label": table[task.name],
+            "predicted": said,
+            "p": p[:, 1] if task.kind == "binary" else p.max(axis=1) if told else np.nan,
+            "wrong": table[task.name].notna() & ~_same(task, table[task.name], said) & told,
+            "uncertainty": entropy,
+            "fold": table["fold"],
+        }
+    ).reset_index(drop=True)
+
+
+def _same(task: Task, label: pd.Series, said: pd.Series) -> pd.Series:
+    """Whether an answer is the label; of several classes at once, whatever their order."""
+    if task.kind == "multilabel":
+        label, said = (cells.map(lambda cell: frozenset(parts(str(cell)))) for cells in (label, said))
+    return label == said
 
 
 @lru_cache(maxsize=128)
+def _held_out(runs: tuple[Run, ...], changed: tuple) -> dict[str, Run]:
+    return {case: run for run in runs for case in run.test_ids}
+
+
+@kept
 def _explained(run: Run, method: str, case: str, changed: int) -> Explanation:
     return store.read(run, method, [case])
 
 
-@lru_cache(maxsize=32)
+@kept
 def _scan(dataset: Dataset, case: str, modality: str) -> tuple[np.ndarray, np.ndarray]:
     return dataset.picture(case, modality), dataset.mask(case, modality)
 
@@ -233,7 +284,11 @@ def _heads(run: Run, changed: int) -> dict[str, Task]:
 
 @lru_cache(maxsize=1024)
 def _limit(run: Run, method: str, modality: str, changed: int) -> float:
-    values, sources = store.read(run, method).maps[modality], run.schema.modality(modality).sources
+    ids = store.ids_of(run, method, {})
+    size = sum(values.nbytes for values in store.read(run, method, ids[:1]).maps.values())
+    most = max(1, AT_ONCE // size)  # cases; of more, some that stand evenly among them
+    values = store.read(run, method, ids[:: -(-len(ids) // most)]).maps[modality]
+    sources = run.schema.modality(modality).sources
     if sources:  # a table: the largest effect of a source column in any case
         return max(float(np.abs(values[:, at].sum(axis=1)).max()) for at in sources.values()) or 1.0
     return color_limit(values)

@@ -14,6 +14,7 @@ from studykit.contribution.contribution import COLLAPSED
 from studykit.draw import modality_colors, percent, share_bars
 from studykit.draw.shares import DIAMOND
 from studykit.training import Run
+from studykit.ui.badge import badge
 from studykit.ui.plain import listed, safe, sentence
 from studykit.ui.session import Session
 
@@ -45,20 +46,25 @@ class SharesView(pn.viewable.Viewer):
         cards = [self._card(model) for model in self.session.runs]
         return pmui.FlexBox(*cards, gap="12px", margin=(0, 10, 12, 10))
 
+    def table(self) -> pd.DataFrame | str:
+        """The shares of all models that have some; a sentence that says what to run where none has."""
+        found = {model: self.session.contributed(model, self.output) for model in self.session.runs}
+        tables = [one.table().assign(model=model) for model, one in found.items() if not isinstance(one, str)]
+        return pd.concat(tables, ignore_index=True) if tables else next(iter(found.values()))
+
     def _card(self, model: str) -> pmui.Paper:
         """The model's name and marks, how it was asked, and its bars or why there are none."""
         session = self.session
         found = session.contributed(model, self.output)
         marks = [_line(f"**{safe(model)}**")]
         if session.runs[model][0].prepared.dataset.simulated:
-            marks.append(pmui.Chip(label="Phantom", size="small", variant="outlined", margin=4))
+            marks.append(badge("Phantom"))
         if isinstance(found, str):
             body = [_line(sentence(found), width=450)]
         else:
             body = self._bars(model, found)
             if collapsed := alone(found):
-                label = f"unimodal collapse: {collapsed}"
-                marks.append(pmui.Chip(label=label, color="warning", size="small", margin=4))
+                marks.append(badge(f"unimodal collapse: {collapsed}"))
         return pmui.Paper(
             pmui.FlexBox(*marks, align_items="center"), *body, width=480, margin=0, elevation=0,
             sx={"p": 1.5, "border": "1px solid", "borderColor": "divider"},

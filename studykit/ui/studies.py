@@ -1,7 +1,9 @@
 """Which reader studies are there, read once for all visitors; and which of them one visitor looks at."""
 
 import io
+import json
 import os
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +14,7 @@ import param
 from studykit.catalog import InputError
 from studykit.trust import Item, Study
 from studykit.trust.exchange import defused
+from studykit.trust.protocol import Protocol
 from studykit.trust.published import Published, published_studies
 from studykit.trust.results import SECTIONS, results
 
@@ -94,10 +97,12 @@ class Studies(param.Parameterized):
         return _asked(self.found, section)
 
     @property
-    def file(self) -> str:
-        """How files about the chosen study are called; simulated ratings say so."""
-        found = self.found
-        return "" if isinstance(found, str) else " ".join([found.name, *["simulated"] * found.simulated])
+    def maps(self) -> dict[str, str]:
+        """{condition of the chosen study: the explanation whose map is shown}; of recorded studies only."""
+        if self.study not in self._recorded or isinstance(self.found, str):
+            return {}
+        plan = _protocol(address(self.folder), self.study, self._recorded[self.study][0])
+        return {condition.name: condition.method for condition in plan.conditions if condition.method}
 
     def table(self) -> pd.DataFrame:
         """`results` of all sections, to be downloaded: every row says which study, and whose ratings."""
@@ -143,6 +148,19 @@ def stored(where: str) -> dict[str, tuple[str, int]]:
     return {row.name: (row.hash, row.events) for row in table.itertuples(index=False)}
 
 
+def study_about(folder: Path, cases: Iterable[str]) -> Study | None:
+    """The study recorded beside the runs that shares most of these cases; None where none shares any.
+
+    Published studies are about others' cases, whatever these are called. Raises InputError, or OSError, where
+    the store or the study cannot be read.
+    """
+    where, cases = address(folder), set(cases)
+    there = stored(where)
+    shared = {name: len(cases & set(_protocol(where, name, of).cases)) for name, (of, _) in there.items()}
+    most = max(shared, key=shared.get, default="")
+    return _recorded(where, most, *there[most]) if shared.get(most) else None
+
+
 # What all visitors share is cached here, bounded; a study by the number of its events.
 @lru_cache(maxsize=8)
 def _store(where: str):
@@ -156,6 +174,11 @@ def _recorded(where: str, name: str, protocol: str, events: int) -> Study:
     from studykit.trust.recorded import studied
 
     return studied(_store(where), name)
+
+
+@lru_cache(maxsize=64)
+def _protocol(where: str, name: str, protocol: str) -> Protocol:
+    return Protocol.from_json(json.loads(_store(where).protocol(name)))
 
 
 @lru_cache(maxsize=16)

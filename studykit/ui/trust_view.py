@@ -4,6 +4,7 @@ import asyncio
 import html
 import logging
 from collections.abc import AsyncIterator, Callable
+from functools import cached_property, lru_cache
 
 import pandas as pd
 import panel as pn
@@ -12,12 +13,17 @@ import param
 
 from studykit.catalog import InputError
 from studykit.trust import Study
-from studykit.trust.results import LACKING
+from studykit.trust.results import LACKING, SECTIONS
 from studykit.ui.answers_view import BEFORE, AnswersView, choices
+from studykit.ui.badge import badge
+from studykit.ui.part_title import part_title
 from studykit.ui.plain import listed, safe, sentence
+from studykit.ui.readers_view import ReadersView
 from studykit.ui.reporting_view import ReportingView
 from studykit.ui.session import Session
 from studykit.ui.studies import ALL, Studies, as_csv, kind
+from studykit.ui.tabs import tabs
+from studykit.ui.takeaway import study_file, takeaway
 from studykit.ui.trust_case_view import TrustCaseView
 from studykit.ui.trust_sections import line, section
 
@@ -36,6 +42,7 @@ QUESTIONS = {
     "questionnaires": "What do readers say of the aid as a whole?",
     "time": "How long do answers take, and what does practice change?",
 }
+JOINED = "readers and models"
 FILTERS = {"agreement": 2, "conditions": 1}  # how many of question and condition can be chosen there
 
 
@@ -45,13 +52,16 @@ class TrustView(pn.viewable.Viewer):
     studies = param.ClassSelector(class_=Studies)
     session = param.ClassSelector(class_=Session, doc="whose models are shown beside readers; none by habit")
     part = param.Selector(
-        default="answers", objects=["answers", *QUESTIONS, "one case", "reporting"], doc="what is open"
+        default="answers",
+        objects=["answers", *QUESTIONS, JOINED, "one case", "reporting"],
+        doc="what is open",
     )
 
     def __init__(self, studies: Studies | Study, session: Session | None = None, **params):
         studies = Studies(studies) if isinstance(studies, Study) else studies
         super().__init__(studies=studies, session=session, **params)
-        self.answers, self.case = AnswersView(studies=studies), TrustCaseView(studies, session)
+        self.answers = AnswersView(studies=studies, session=session)
+        self.case = TrustCaseView(studies, session)
         self.reporting = ReportingView(studies=studies)
 
     @param.depends("studies.study", watch=True, on_init=True)
@@ -61,19 +71,33 @@ class TrustView(pn.viewable.Viewer):
             found = self.studies.found
             self.session.elsewhere = not isinstance(found, str) and kind(found) == "published"
 
+    @param.depends("part", "studies.study", watch=True)
+    def _ask_what_is_asked(self) -> None:
+        """Open a part that is about one question on a question that is asked there."""
+        found = self.studies.found
+        if self.part in FILTERS and not isinstance(found, str):
+            there = _asked_about(found, self.part)
+            if there and self.studies.item not in there:
+                self.studies.item = there[0]
+
+    @cached_property
+    def readers(self) -> ReadersView:
+        """Made when it is first opened; a case that is chosen there opens in "one case"."""
+        view = ReadersView(self.studies, self.session)
+        view.param.watch(lambda _: self.param.update(part="one case"), "opened")
+        return view
+
     @param.depends("studies.study")
     def about(self) -> pn.viewable.Viewable:
         """Whose ratings these are, how many, and what to know of them; or what to run."""
         found = self.studies.found
         if isinstance(found, str):
             return pmui.Alert(object=sentence(found), severity="info", margin=10)
-        label, color = BADGES[kind(found)]
-        badge = pmui.Chip(label=label, color=color, size="small", margin=(8, 10))
-        title = pmui.Typography(safe(found.title or found.name), variant="h6", margin=(5, 10))
+        title = part_title(found.title or found.name)
         notes = " ".join(map(_ended, [*found.notes, *filter(None, [found.planted])]))
         lines = [size(found), _ended(found.source), notes]
         told = pn.pane.HTML("<br>".join(html.escape(text) for text in lines if text), margin=(0, 10, 8, 10))
-        body = [pmui.FlexBox(title, badge, align_items="center"), told]
+        body = [pmui.FlexBox(title, badge(*BADGES[kind(found)]), align_items="center"), told]
         if self.studies.why:
             body.append(pmui.Alert(object=sentence(self.studies.why), severity="warning", margin=10))
         return pmui.Column(*body)
@@ -109,24 +133,18 @@ class TrustView(pn.viewable.Viewer):
         """All numbers of the study as CSV."""
         return pmui.FileDownload(
             callback=lambda: as_csv(self.studies.table()), label="All numbers (CSV)", size="small",
-            filename=self.studies.param.study.rx.pipe(lambda _: f"{self.studies.file} results.csv"),
+            filename=self.studies.param.study.rx.pipe(lambda _: study_file(self.studies, "results")),
         )  # fmt: skip
 
     def __panel__(self):
         """The study over its parts, of which one is open."""
-        studies, names = self.studies, list(self.param.part.objects)
+        studies = self.studies
         study = pmui.Select.from_param(studies.param.study, label="Study", width=420, size="small")
-        tabs = pmui.TabMenu(
-            items=[{"label": name.capitalize()} for name in names], active=names.index(self.part),
-            variant="scrollable", margin=(0, 10, 12, 10),
-        )  # fmt: skip
-        tabs.param.watch(lambda event: self.param.update(part=names[event.new]), "active")
-        self.param.watch(lambda event: tabs.param.update(active=names.index(event.new)), "part")
         there = studies.param.study.rx.pipe(lambda _: not isinstance(studies.found, str))
         return pmui.Column(
             pmui.FlexBox(study, self.download(), align_items="center", margin=(8, 0, 0, 0)),
             self.about,
-            pmui.Column(tabs, self._opened, visible=there, sizing_mode="stretch_width"),
+            pmui.Column(tabs(self, "part"), self._opened, visible=there, sizing_mode="stretch_width"),
             sizing_mode="stretch_width",
         )
 
@@ -134,13 +152,21 @@ class TrustView(pn.viewable.Viewer):
     def _opened(self) -> pn.viewable.Viewable:
         """A section under its filters; on a page its numbers are computed beside it, and it says so."""
         whole = {"answers": self.answers, "one case": self.case, "reporting": self.reporting}
-        if self.part in whole:
-            return whole[self.part].__panel__()
+        name = f"Trust, {self.part}"
+        if self.part in whole or self.part == JOINED:
+            view = whole.get(self.part) or self.readers
+            return view.__panel__() if self.part == "reporting" else takeaway(view, name, of=())
         come = self._at_once if pn.state.location is None else self._coming
         # deferred: what is replaced before the page stands in the browser may be lost
         body = pn.panel(pn.bind(come(self.part), self.studies.param.shown), defer_load=True)
         over = pmui.FlexBox(*choices(self.studies)[: FILTERS.get(self.part, 0)], margin=(8, 0, 0, 0))
-        return pmui.Column(over, body, sizing_mode="stretch_width")
+        taken = takeaway(body, name, lambda: self.numbers(self.part), (), self)
+        return pmui.Column(over, taken, sizing_mode="stretch_width")
+
+    def numbers(self, name: str) -> pd.DataFrame | str:
+        """The results of a section as a table, or why there is none."""
+        found = self.studies.found
+        return found if isinstance(found, str) else self.rows(name)
 
     def _at_once(self, name: str) -> Callable:
         return lambda _: self.section(name)
@@ -163,6 +189,12 @@ class TrustView(pn.viewable.Viewer):
                 yield pmui.Alert(object=sentence(told), severity="error", margin=10)
 
         return come
+
+
+@lru_cache(maxsize=64)
+def _asked_about(study: Study, name: str) -> list[str]:
+    """The items that a section asks something about."""
+    return list(dict.fromkeys(item for item, *_ in SECTIONS[name](study)))
 
 
 def size(study: Study) -> str:

@@ -1,4 +1,12 @@
+"""What the pages' tests share: folders of small runs, the small demo served, and pages in Chromium."""
+
+from urllib.parse import urlparse
+
 import pytest
+from conftest import find_chromium
+from serving import serving
+
+from dashboards.small_demo import build
 
 CHEST = {"name": "chest_phantom", "count": 40, "depth": 8, "size": 32}
 SETS = {
@@ -48,3 +56,60 @@ def numbers(tmp_path_factory):
     train(Recipe.from_json(recipe), out / "runs")
     explain(find_runs(out / "runs")[0], {"name": "integrated_gradients", "steps": 8})
     return out / "runs"
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """The small demo's folder: every page has something to show."""
+    import os
+
+    if os.environ.get("A8"):
+        return __import__("pathlib").Path(os.environ["A8"])
+    out = tmp_path_factory.mktemp("demo", numbered=False)
+    build(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def demo_address(demo):
+    """The small demo, served."""
+    with pytest.MonkeyPatch.context() as alone:
+        alone.delenv("STUDYKIT_DATA", raising=False)
+        with serving(demo) as (address, _):
+            yield address
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """One browser for many pages."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, demo_address):
+    """A function that opens a page of the small demo: nothing may be amiss there, no other host be asked."""
+    page, amiss = chromium.new_page(viewport={"width": 1280, "height": 900}), []
+    own = urlparse(demo_address).netloc
+
+    def watch(url):
+        if urlparse(url).scheme in ("http", "https", "ws", "wss") and urlparse(url).netloc != own:
+            amiss.append(f"another host was asked: {url}")
+
+    page.set_default_timeout(60_000)
+    page.on("request", lambda request: watch(request.url))
+    page.on("websocket", lambda socket: watch(socket.url))
+    page.on("console", lambda message: amiss.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: amiss.append(str(error)))
+
+    def go(path):
+        page.goto(f"{demo_address}/{path}")
+        return page
+
+    yield go
+    page.close()
+    assert not amiss

@@ -61,7 +61,7 @@ def test_the_cases_page(served, browser_page, runs, run, request):
     page.locator("canvas").first.wait_for()
     first = settled(page)
     assert first.std() > 20, "the page is blank"
-    assert not page.get_by_label("Slice").is_visible(), "pictures have no slices"
+    assert not page.get_by_label("Slice", exact=True).is_visible(), "pictures have no slices"
     screenshots = request.config.getoption("--screenshots")
 
     cases = run.prepared.dataset.cases.loc[run.test_ids[1:12]]
@@ -110,7 +110,7 @@ def test_the_slices_of_a_volume(served, browser_page, volumes):
     page.goto(f"{served(volumes)}/cases?model=chest")
     page.get_by_text("Planted truth").wait_for(timeout=60_000)
     page.locator("canvas").first.wait_for()
-    slider = page.get_by_label("Slice")
+    slider = page.get_by_label("Slice", exact=True)
     start, first = int(slider.input_value()), settled(page)
     slider.focus()
     page.keyboard.press("ArrowLeft")
@@ -154,7 +154,10 @@ def test_cases_without_pictures_have_no_empty_frames(served, browser_page, numbe
     page.goto(f"{served(numbers)}/cases")
     page.get_by_text("These cases have no pictures").wait_for(timeout=60_000)
     page.locator("canvas").first.wait_for()
-    assert not page.get_by_label("Opacity").is_visible() and not page.get_by_label("Slice").is_visible()
+    assert (
+        not page.get_by_label("Opacity").is_visible()
+        and not page.get_by_label("Slice", exact=True).is_visible()
+    )
     assert (
         page.get_by_text("added to the number").count() and not page.get_by_text("the class's logit").count()
     )

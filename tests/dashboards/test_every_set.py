@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from datasets.test_contract import LAYOUTS, SMALL
 
+from dashboards.seen import seen
 from studykit.__main__ import main
 from studykit.catalog import settings_of
 from studykit.datasets import Dataset
@@ -63,9 +64,10 @@ def test_it_trains_is_explained_and_can_be_looked_at(dataset, tmp_path):
         view.session.case = case
         assert safe(case) in view.heading()
         for name, _ in view._pictures:
-            assert len(view._scan(name, True, None)) == 3
+            under = seen(view._drawn[name].figures[name])
+            assert under.picture.size > 1 and under.title
         for name in run.prepared.dataset.texts:
             text = run.prepared.dataset.cases.at[case, name]
-            assert f"<b>{name}</b>" in view.texts().object
-            assert pd.isna(text) or text[:3] in view.texts().object
+            assert f"<b>{name}</b>" in view.texts()
+            assert pd.isna(text) or text[:3] in view.texts()
     assert pages()["cases"].page(out).get_root() is not None

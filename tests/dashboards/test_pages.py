@@ -11,7 +11,7 @@ from datasets import layouts
 
 from studykit.training import Recipe, train
 from studykit.ui import CaseTable, CaseView, Session
-from studykit.ui.case_view import _safe
+from studykit.ui.plain import safe
 from studykit.ui.serve import applications, pages
 
 
@@ -77,26 +77,26 @@ def test_two_visitors_do_not_meet(runs):
 def test_the_table_filters_and_steps(runs):
     session = Session(runs, model="image alone")
     table = CaseTable(session)
-    table.show = "wrong predictions"
-    shown = table.table.value["id"].tolist()
+    table.filter.show = "wrong predictions"
+    shown = table.seen["id"].tolist()
     assert shown == session.cases.loc[session.cases["wrong"], "id"].tolist() and shown
     for wanted in (shown[0], shown[1 % len(shown)]):
-        table._step(+1)
+        table.step(+1)
         assert session.case == wanted
-        assert table.table.selection == [shown.index(wanted)]
+        assert session.cases.loc[table.table.selection, "id"].tolist() == [wanted]
 
 
 def test_next_follows_the_order_that_is_seen(runs):
     session = Session(runs)
     table = CaseTable(session)
     table.table.sorters = [{"field": "p", "dir": "asc"}]
-    table.table.filters = [{"field": "label", "type": "=", "value": "malignant"}]
+    table.filter.label = "malignant"
     malignant = session.cases[session.cases["label"] == "malignant"]
     wanted = malignant.sort_values("p", kind="stable")["id"].tolist()
     session.case = wanted[2]
-    table._step(+1)
+    table.step(+1)
     assert session.case == wanted[3]
-    table._step(-1)
+    table.step(-1)
     assert session.case == wanted[2]
 
 
@@ -121,7 +121,7 @@ def test_every_case_and_method_can_be_shown(runs):
 
 @pytest.mark.parametrize("text", ["<img src=x onerror=alert(1)>", "a*b*c", "[x](javascript:alert(1))", "`c`"])
 def test_what_a_table_holds_is_shown_and_never_run(text):
-    pane = pn.pane.Markdown(f"### {_safe(text)}")
+    pane = pn.pane.Markdown(f"### {safe(text)}")
     inside = html.unescape(pane._transform_object(pane.object)["object"])
     assert inside.removeprefix("<h3>").startswith(html.escape(text, quote=False)[:3])
     assert not re.search("<(img|em|a|code)", inside)

@@ -4,6 +4,7 @@ import html
 import io
 import re
 import shutil
+from dataclasses import replace
 from urllib.parse import parse_qs, urlparse
 
 import pandas as pd
@@ -224,7 +225,23 @@ def test_the_reporting_list_is_filled_in_and_marked(view, study):
 def test_downloads_hold_no_formula_and_their_names_say_simulated(view):
     table = pd.DataFrame({"of": ["=1+1", "R1"], "estimate": [-0.5, 2.0]})
     assert as_csv(table).getvalue().splitlines() == ["of,estimate", "'=1+1,-0.5", "R1,2.0"]
-    assert view.download().filename == "maps simulated results.csv"
+    assert view.download().filename == "maps-simulated-results.csv"
+
+
+def test_downloads_have_names_that_every_system_takes():
+    study = by_hand()
+    study = replace(study, name="../a/b: <study> " + "x" * 50, simulated=True)
+    view = TrustView(study)
+    view.case.param.case.objects = ["1/2 *?"]
+    view.case.case = "1/2 *?"
+    shown = [
+        *view.__panel__().select(pmui.FileDownload),
+        *view.reporting.__panel__().select(pmui.FileDownload),
+    ]
+    shown += view.case.__panel__().select(pmui.FileDownload)
+    shown += view.readers.__panel__().select(pmui.FileDownload)
+    names = [button.filename for button in shown]
+    assert len(names) >= 4 and all(re.fullmatch(r"[\w-]+-simulated-[\w-]+\.csv", name) for name in names)
 
 
 def test_without_a_study_the_page_says_what_to_run(runs, monkeypatch):

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,8 @@ import zarr
 from studykit.catalog import InputError, build
 from studykit.explain import Explainer, Explanation, explain, store
 from studykit.explain.explain import explained
+from studykit.sweep import Stopped
 from studykit.training import Run
-
-ROOM = sys.modules["studykit.explain.explain"]  # its name is the function's, too
 
 
 def test_it_reads_back_what_was_made(run):
@@ -125,7 +125,7 @@ def test_another_class_explained_is_another_explanation(copy):
 
 
 @pytest.fixture
-def counted(monkeypatch):
+def counted():
     """A method whose map is the picture itself; calls are counted, and one of them may end it all."""
 
     @dataclass(frozen=True)
@@ -140,7 +140,6 @@ def counted(monkeypatch):
                 raise KeyboardInterrupt
             return {"image": batch.inputs["image"].numpy()}, {"image": False}, {}, {}
 
-    monkeypatch.setattr(ROOM, "TOGETHER", 6)
     yield Counted
     Explainer.catalogue.pop("counted")
 
@@ -148,24 +147,89 @@ def counted(monkeypatch):
 def test_a_stopped_explanation_is_gone_on_with(copy, counted):
     counted.ends_at = 3
     with pytest.raises(KeyboardInterrupt):
-        explain(copy, counted())
+        explain(copy, counted(), together=6)
     assert store.methods(copy) == [] and len(counted.calls) == 3
     (begun,) = (copy.folder / store.FILE).glob(f".counted{store.BEGUN}*")
     begun.rename(begun.with_name(f".counted{store.BEGUN}{gone()}"))  # as if that program had died
     counted.ends_at = 0
-    found = explain(copy, counted())
-    assert counted.calls[2:4] == [copy.test_ids[12:18]] * 2  # the third is done again, the first two are not
+    found = explain(copy, counted(), together=9)  # another size of portions goes on where the first ended
+    assert counted.calls[2] == copy.test_ids[12:18]  # the third is done again, the first two are not
     assert [case for part in counted.calls[3:] for case in part] == copy.test_ids[12:]
-    ids = list(found.ids)
-    picture = copy.prepared.load(ids).inputs["image"].numpy()
+    same_as_the_pictures(copy, found)
+
+
+def same_as_the_pictures(run, found):
+    """Whether `counted` explained these cases, each with its own picture."""
+    picture = run.prepared.load(found.ids).inputs["image"].numpy()
     np.testing.assert_allclose(found.maps["image"], picture, rtol=1e-3)
-    assert not list((copy.folder / store.FILE).glob(".*"))
+    assert not list((run.folder / store.FILE).glob(".*"))
+
+
+def test_what_was_made_before_a_stop_is_stored_and_the_rest_comes_beside_it(copy, counted):
+    explain(copy, counted(), copy.test_ids[-2:])
+    counted.calls.clear()
+
+    def stop():
+        return len(counted.calls) == 2
+
+    with pytest.raises(Stopped):
+        explain(copy, counted(), together=3, stop=stop)
+    found = store.read(copy, "counted")
+    assert found.ids == [*copy.test_ids[-2:], *copy.test_ids[:6]]
+    same_as_the_pictures(copy, found)
+    with pytest.raises(Stopped):
+        explain(copy, counted(), together=3, stop=stop)  # at once: nothing is lost, nothing is made
+    assert store.read(copy, "counted").ids == found.ids
+    whole = explain(copy, counted(), together=5)
+    assert [case for part in counted.calls for case in part] == copy.test_ids[:-2]
+    same_as_the_pictures(copy, whole)
+
+
+def test_a_stop_before_the_first_case_leaves_nothing(copy, counted):
+    with pytest.raises(Stopped):
+        explain(copy, counted(), stop=lambda: True)
+    assert store.methods(copy) == [] and not list((copy.folder / store.FILE).iterdir())
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_another_program_stores_meanwhile_stays(copy, counted, stopped, monkeypatch):
+    def watch(cases):
+        for at in cases:
+            if at == 4:
+                with monkeypatch.context() as other:
+                    other.setattr(os, "getpid", os.getppid)
+                    explain(Run(copy.folder), counted(), copy.test_ids[-3:])
+            yield at
+
+    ids = copy.test_ids[:8]
+    try:
+        explain(copy, counted(), ids, watch, together=2, stop=lambda: stopped and len(counted.calls) == 4)
+    except Stopped:
+        ids = copy.test_ids[:6]
+    found = store.read(copy, "counted")
+    assert found.ids == [*ids, *copy.test_ids[-3:]]
+    same_as_the_pictures(copy, found)
+
+
+def test_progress_counts_the_cases_that_are_made(copy, counted):
+    seen = []
+
+    def bar(cases):
+        for at in cases:
+            seen.append((at, len(cases), len(counted.calls)))
+            yield at
+        seen.append("all")
+
+    explain(copy, counted(), copy.test_ids[:1])
+    counted.calls.clear()
+    explain(copy, counted(), copy.test_ids[:6], bar, together=2)
+    assert seen == [(0, 5, 0), (1, 5, 1), (2, 5, 1), (3, 5, 2), (4, 5, 2), "all"]
 
 
 def test_what_was_begun_with_other_weights_is_thrown_away(copy, counted):
     about = {"ids": copy.test_ids, "of": "usual", "spec": {"name": "counted"}, "weights": "others"}
     begun = store.Begun(copy, "counted", about)
-    begun.add(0, 0, counted()(copy.model(), copy.prepared.load(copy.test_ids[:6])))
+    begun.add(counted()(copy.model(), copy.prepared.load(copy.test_ids[:6])))
     begun.folder.rename(begun.folder.with_name(f".counted{store.BEGUN}{gone()}"))
     counted.calls.clear()
     explain(copy, counted())
@@ -179,14 +243,15 @@ def gone() -> int:
     return process.pid
 
 
-def test_processes_make_what_one_makes(copy, monkeypatch):
-    monkeypatch.setattr(ROOM, "TOGETHER", 7)
+def test_processes_make_what_one_makes(copy):
     methods = [build(Explainer, name) for name in ("grad_cam", "integrated_gradients")]
     assert [worked for _, _, worked in explained([copy], methods)] == [len(copy.test_ids)] * 2
     here = {name: store.read(copy, name) for name in ("grad_cam", "integrated_gradients")}
     assert [worked for _, _, worked in explained([copy], methods)] == [0, 0]
     shutil.rmtree(copy.folder / store.FILE)
-    assert [worked for _, _, worked in explained([copy], methods, workers=2)] == [len(copy.test_ids)] * 2
+    assert [worked for _, _, worked in explained([copy], methods, workers=2, together=7)] == [
+        len(copy.test_ids)
+    ] * 2
     for name, wanted in here.items():
         for modality, values in wanted.maps.items():
             limit = 1e-3 * np.abs(values).max()

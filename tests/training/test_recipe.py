@@ -3,8 +3,8 @@ import json
 import pytest
 
 from studykit.catalog import InputError
+from studykit.demo import RECIPES
 from studykit.training import Recipe, read_recipe
-from studykit.training.demo import RECIPES
 
 SMALLEST = {"dataset": {"name": "breast_phantom"}}
 
