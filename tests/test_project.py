@@ -50,7 +50,7 @@ def test_the_readmes_commands_are_there():
 def test_only_what_belongs_stands_at_the_top():
     named = {
         "environment.yml", "README.md", "pyproject.toml", "LICENSE", "CONTRIBUTING.md", "CHANGELOG.md",
-        "SECURITY.md", "CITATION.cff", "constraints.txt", "Makefile",
+        "SECURITY.md", "CITATION.cff", "constraints.txt", "Makefile", "jupyter-panel-proxy.yml",
     }  # fmt: skip
     try:
         listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)

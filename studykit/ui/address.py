@@ -91,4 +91,8 @@ def link(page: str, session: Session | None, **more: object) -> str:
     """
     said = ({"model": session.model, "case": session.case} if session else {}) | more
     query = urlencode({name: value for name, value in said.items() if value not in (None, "")})
-    return f"{page}?{query}" if query else page
+    place = pn.state.location
+    file = (
+        ".py" if place is not None and (place.pathname or "").endswith(".py") else ""
+    )  # JupyterLab's preview
+    return f"{page}{file}?{query}" if query else f"{page}{file}"

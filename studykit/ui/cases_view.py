@@ -9,7 +9,7 @@ from studykit.ui.case_view import CaseView
 from studykit.ui.gallery_view import GalleryView
 from studykit.ui.session import Session
 from studykit.ui.tabs import tabs
-from studykit.ui.takeaway import takeaway
+from studykit.ui.takeaway import WHOLE, takeaway
 from studykit.ui.two_cases_view import TwoCasesView
 from studykit.ui.two_models_view import TwoModelsView
 
@@ -67,5 +67,6 @@ class CasesView(pn.viewable.Viewer):
         return pmui.Column(
             pmui.FlexBox(tabs(self, "view"), sheet_download(self.session), align_items="center"),
             self.body,
+            styles=WHOLE,
             sizing_mode="stretch_width",
         )

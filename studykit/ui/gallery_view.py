@@ -89,7 +89,7 @@ class GalleryView(Scans):
             found = {m: self.session.laid(run, m, self.modality) for m in wanted}
             for method, laid in found.items():
                 if isinstance(laid, str):
-                    told.append(f"{safe(model)}, {safe(self._titles[method])}: {safe(laid)}.")
+                    told.append(f"{safe(model)}, {safe(self._titles[method])}: {safe(laid.rstrip('.'))}.")
             there = [m for m in wanted if not isinstance(found[m], str)][: max(room, 0)]
             room -= len(there)
             self._found |= {(model, m): found[m] for m in there}

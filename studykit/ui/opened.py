@@ -74,11 +74,19 @@ def _sound(place: Path, changed: tuple[int, ...]) -> Run:
             run = run or Run(place)
             check(run)
         except InputError as why:
-            raise Trouble(kind, str(why)) from None
+            raise Trouble(kind, _told(place, str(why), kind)) from None
         except Exception as why:  # whatever stands in its files: one bad run must not hide the others
             told = f"{type(why).__name__}: {' '.join(str(why).split())[:200]}"
             raise Trouble(kind, f"{place} cannot be opened ({told}); {again(place)}") from None
     return run
+
+
+def _told(place: Path, why: str, kind: str) -> str:
+    """A sentence that names the run, and what to do about it."""
+    told = why if str(place) in why else f"{place}: {why}"
+    if kind == DATA or "remove that folder" in told:
+        return told
+    return f"{told} To make it anew, {again(place)}"
 
 
 def again(place: Path) -> str:
@@ -119,10 +127,11 @@ def _understood(run: Run) -> None:
         raise InputError(f"{run.folder} held no case out, so there is none to look at; {again(run.folder)}")
 
 
+DATA = "without their data"
 CHECKS: dict[str, Callable[[Run], None]] = {
     "incomplete or damaged": _readable,
     "made by another version of studykit": _understood,
-    "without their data": Run.check_data,
+    DATA: Run.check_data,
 }
 
 

@@ -244,7 +244,7 @@ class QualityView(pn.viewable.Viewer):
         choose = [
             pmui.Select.from_param(session.param.model, label="Model", width=300, size="small"),
             pmui.Select.from_param(self.param.modality, label="Maps of the", width=140, size="small"),
-            pmui.Select.from_param(session.param.method, label="Method", width=330, size="small"),
+            pmui.Select.from_param(session.param.method, label="Method", width=480, size="small"),
         ]
         by = pmui.Select.from_param(self.param.by, label="Cases", width=260, size="small")
         case = pmui.Select.from_param(

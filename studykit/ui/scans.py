@@ -19,7 +19,7 @@ from studykit.ui.session import Session
 # The slider moves the opacity of its view's maps in the browser, without asking the server.
 SET_OPACITY = """
 for (const model of cb_obj.document._all_models.values()) {
-  if (model.name == 'heat' && model.tags?.includes(tag)) model.glyph.global_alpha = {value: source.value}
+  if (model.name == 'heat' && model.glyph.tags.includes(tag)) model.glyph.global_alpha = {value: source.value}
 }
 """
 SLICE, MAXIMUM = "one slice", "maximum intensity"

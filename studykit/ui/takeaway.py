@@ -19,6 +19,7 @@ from studykit.ui.studies import Studies, as_csv
 
 PHANTOM = "Phantom: drawn cases, no patients"
 SIMULATED = "Simulated readers: no person gave these ratings"
+WHOLE = {"flex-shrink": "0", "height": "auto", "max-height": "none"}  # what comes later makes it taller
 LOOK = """
 :host { align-self: flex-end; color: inherit; font: 12px Helvetica, Arial, sans-serif }
 div[role=group] { display: flex; gap: 4px; align-items: center; justify-content: flex-end }
@@ -87,7 +88,7 @@ def takeaway(
         css_classes=["studykit-choice"],
         margin=(2, 10, 0, 10),
     )
-    return pn.Column(buttons, view, css_classes=["studykit-taken"], sizing_mode="stretch_width")
+    return pn.Column(buttons, view, css_classes=["studykit-taken"], styles=WHOLE, sizing_mode="stretch_width")
 
 
 def marks(session: Session | None = None, studies: Studies | None = None) -> list[str]:

@@ -61,10 +61,6 @@ def numbers(tmp_path_factory):
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """The small demo's folder: every page has something to show."""
-    import os
-
-    if os.environ.get("A8"):
-        return __import__("pathlib").Path(os.environ["A8"])
     out = tmp_path_factory.mktemp("demo", numbered=False)
     build(out)
     return out

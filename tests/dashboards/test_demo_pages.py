@@ -13,7 +13,7 @@ from studykit.explain.contributions import read_neighbours
 from studykit.explain.gates import is_there as has_gates
 from studykit.models import taps
 from studykit.quality.quality import read, read_curves
-from studykit.study_commands import demo_protocol
+from studykit.study_commands import demo_protocol, simulate_about
 from studykit.training import Recipe, find_runs, train
 from studykit.ui import AttentionView, CasesView, ContributionView, QualityView, Session, Studies, TrustView
 from studykit.ui.cases_view import VIEWS
@@ -101,23 +101,23 @@ def test_what_the_model_got_wrong_is_read(mistaken):
     assert protocol.conditions[-1].name == "prediction and grad_cam"
 
 
-def test_what_stands_is_kept_and_what_is_missing_comes_back(demo, capsys):
+def test_what_stands_is_kept_and_what_is_missing_comes_back(demo, tmp_path):
     def stamps():
-        return {path: path.stat().st_mtime_ns for path in demo.rglob("*") if path.is_file()}
+        return {path: path.stat().st_mtime_ns for path in folder.glob("*/**/*") if path.is_file()}
 
+    folder = shutil.copytree(demo, tmp_path / "demo", ignore=shutil.ignore_patterns("ratings*"))
     before = stamps()
-    build(demo)
-    assert stamps() == before
-    gated, *_, chest = find_runs(demo)
+    build(folder)
+    assert stamps() == before and (folder / "ratings.sqlite").is_file()
+    gated, *_, chest = find_runs(folder)
     for gone in ("attention.parquet", "quality.parquet"):
         next((chest if "quality" in gone else gated).folder.glob(gone)).unlink()
     table = pd.read_parquet(gated.folder / "quality.parquet")
-    build(demo)
+    build(folder)
     assert has_gates(gated) and read(chest)["case"].nunique() == 3
     pd.testing.assert_frame_equal(read(gated), table)
     changed = {path for path, stamp in stamps().items() if before.get(path) != stamp}
     assert {path.parent for path in changed} == {gated.folder, chest.folder} and len(changed) >= 4
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("recipe", RECIPES[2:], ids=lambda recipe: recipe["name"])

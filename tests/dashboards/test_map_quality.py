@@ -324,8 +324,9 @@ def test_the_map_quality_page(served, browser_page, scored, table, request):
     page.get_by_label("Maps of the").click()
     page.get_by_role("menuitem", name="record").click()
     page.get_by_text("This method was not scored on it").wait_for()
-    page.get_by_label("Maps of", exact=True).click()
-    page.get_by_role("menuitem", name=ALL).click()
-    page.get_by_text("record alone, Integrated gradients: it has no map").wait_for()
+    page.get_by_role("combobox", name="Models beside it").click()
+    page.get_by_role("menuitem", name="record alone").click()
+    page.keyboard.press("Escape")
+    page.get_by_text("record alone, Integrated gradients: it has no map of the image").wait_for()
     settled(page)
     assert parse_qs(urlparse(page.url).query)["method"] == [CHOSEN] and not errors

@@ -4,6 +4,7 @@ import gc
 import json
 import shutil
 import threading
+import time
 import weakref
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
@@ -13,15 +14,17 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 import pytest
+from bokeh.client import pull_session
 
+from dashboards.test_proxied import free_port
 from studykit.catalog import InputError
 from studykit.explain import explain
 from studykit.study_commands import simulate_about
 from studykit.training import Recipe, find_runs, train
 from studykit.training.run import run_folders
-from studykit.ui import CaseView, Session, address, kept, runs_here
+from studykit.ui import CaseView, Session, Studies, address, kept, runs_here
 from studykit.ui.amiss import amiss
-from studykit.ui.serve import pages
+from studykit.ui.serve import _host, applications, pages
 
 HOSTILE = "<img src=x onerror=window.__pwned=1> **x**"
 
@@ -156,9 +159,8 @@ def test_readers_are_shown_without_any_run(runs, tmp_path, monkeypatch):
     simulate_about(runs, str(tmp_path / "ratings.sqlite"))
     page = pages()["trust"].page(tmp_path)
     assert "No run stands in" in said(page)[0]
-    assert page.get_root() and any(
-        chip.label.startswith("Simulated readers") for chip in page.main[-1].select(pmui.Chip)
-    )
+    (study,) = [choice for choice in page.main[-1].select(pmui.Select) if choice.label == "Study"]
+    assert page.get_root() and study.value == Studies(folder=tmp_path).study != ""
 
 
 def test_forty_models(runs, tmp_path):
@@ -248,7 +250,8 @@ def test_nothing_in_a_name_is_run(served, browser_page, hostile):
 
 
 @pytest.mark.browser
-def test_an_empty_folder_is_served_and_says_what_to_run(served, browser_page, tmp_path):
+def test_an_empty_folder_is_served_and_says_what_to_run(served, browser_page, tmp_path, monkeypatch):
+    monkeypatch.delenv("STUDYKIT_DATA", raising=False)
     where = served(tmp_path)
     browser_page.goto(where)
     browser_page.get_by_text("python -m studykit demo").wait_for(timeout=60_000)
@@ -343,3 +346,32 @@ def test_pages_that_nobody_served_run_nothing_and_find_their_runs(tmp_path, monk
     assert runs_here() == tmp_path
     monkeypatch.setattr(pn.viewable.Viewable, "servable", lambda *_, **__: pytest.fail("served by itself"))
     assert "cases" in pages()
+
+
+def test_what_a_visitor_saw_goes_when_the_page_is_closed(runs, monkeypatch):
+    seen, made = weakref.WeakSet(), Session.__init__
+    monkeypatch.setattr(Session, "__init__", lambda self, *given: (made(self, *given), seen.add(self))[0])
+    soon = {f"{name}_milliseconds": 200 for name in ("check_unused_sessions", "unused_session_lifetime")}
+    port = free_port()
+    server = pn.serve(applications(runs), port, threaded=True, show=False, verbose=False, **soon)
+    try:
+        time.sleep(1)
+        for name in ("cases", "contributions", "trust"):
+            pull_session(url=f"http://localhost:{port}/{name}").close()
+        assert len(seen) == 3
+        for _ in range(60):
+            time.sleep(0.5)
+            gc.collect()
+            if not seen:
+                break
+        assert not seen
+    finally:
+        server.stop()
+
+
+def test_hosts_are_told_as_people_write_them():
+    told = {"hub.example.org": "hub.example.org", "https://a.b:8443/x": "a.b:8443", "a.b:80": "a.b:80"}
+    assert {given: _host(given) for given in told} == told
+    for wrong in ("", "a.b:port", "https://"):
+        with pytest.raises(InputError, match="--allow-origin"):
+            _host(wrong)

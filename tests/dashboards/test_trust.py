@@ -85,8 +85,7 @@ def study(served_runs):
 def texts(viewable):
     """All texts of what is shown, as they are given to the browser."""
     given = [getattr(part, "object", None) for part in viewable.select()]
-    labels = [part.label for part in viewable.select(pmui.Chip)]
-    return "\n".join([text for text in given if isinstance(text, str)] + labels)
+    return "\n".join(text for text in given if isinstance(text, str))
 
 
 def rows(viewable):
