@@ -64,7 +64,7 @@ class AttendedCase(Scans):
         """Heading, choices, pictures."""
         pictures, moving = self.controls()
         method = pmui.Select.from_param(
-            self.param.method, label="Map", width=300, size="small", visible=self.param.method.rx() != ""
+            self.param.method, label="Map", width=400, size="small", visible=self.param.method.rx() != ""
         )
         return pmui.Column(
             pn.pane.Markdown(self.heading, margin=(0, 10)),

@@ -21,6 +21,7 @@ from studykit.ui.case_view import CaseView
 from studykit.ui.contributed_case import ContributedCase
 from studykit.ui.measured import AGREEMENT, measured, score_title
 from studykit.ui.plain import sentence, shown
+from studykit.ui.read_cases import of_the_same
 from studykit.ui.said import said
 from studykit.ui.scans import MAXIMUM, SLICE
 from studykit.ui.session import Session, is_control, title_of
@@ -64,9 +65,10 @@ def sheet_name(model: str, case: str) -> str:
 def beside(session: Session) -> Study | None:
     """The study recorded beside the runs that shares most of their cases; None where none can be read."""
     try:
-        return study_about(session.folder, session.cases["id"])
+        study = study_about(session.folder, session.cases["id"])
     except (InputError, OSError):
         return None
+    return study if study is not None and of_the_same(study, session.cases) else None
 
 
 class _Sheet:

@@ -145,7 +145,7 @@ class CaseView(Scans):
     def __panel__(self):
         """Heading, pictures with what moves them, then record and probabilities side by side."""
         pictures, moving = self.controls()
-        method = pmui.Select.from_param(self.session.param.method, label="Method", width=330, size="small")
+        method = pmui.Select.from_param(self.session.param.method, label="Method", width=380, size="small")
         return pmui.Column(
             pn.pane.Markdown(self.heading, margin=(0, 10)),
             pmui.FlexBox(method, *moving),

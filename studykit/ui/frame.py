@@ -32,7 +32,7 @@ HEAD = """
 p, h1 { font: 400 15px/20px inherit; margin: 0; white-space: nowrap; }
 p { overflow: hidden; text-overflow: ellipsis; max-width: 180px; }
 h1 { margin-left: -10px; font-size: 15px; font-weight: 400; }
-h1::before { content: "/ "; }
+h1::before { content: "/ "; content: "/ " / ""; }  /* the second is not read aloud */
 nav { display: flex; overflow-x: auto; }
 a { color: inherit; padding: 6px 10px; white-space: nowrap; text-decoration: none; }
 a:hover { background: #ffffff24; }

@@ -65,9 +65,8 @@ class GalleryView(Scans):
         before = self._rows
         if names is None:
             self._place()
-        if (
-            before == self._rows == self._drawn.get("rows")
-        ):  # else the new frames were filled as they were made
+        stand = before == self._rows == self._drawn.get("rows")  # else new ones were filled as they were made
+        if self.modality and stand:
             self._show(self.modality, self._drawn["frames"])
         self._push()
 

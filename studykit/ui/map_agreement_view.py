@@ -134,7 +134,7 @@ class MapAgreementView(JoinedView):
     def __panel__(self):
         """The choices over the dots, and what they say beside them."""
         some = self.param._drawn.rx.pipe(lambda drawn: bool(drawn[3]))
-        maps = pmui.Select.from_param(self.param.maps, label="Maps by", width=330, size="small", visible=some)
+        maps = pmui.Select.from_param(self.param.maps, label="Maps by", width=480, size="small", visible=some)
         score = pmui.Select.from_param(self.param.score, label="Score", width=260, size="small", visible=some)
         said = pn.pane.Markdown(self.said, margin=(2, 10), max_width=480)
         body = pmui.FlexBox(self.scene, said, align_items="flex-start", gap="24px")

@@ -30,6 +30,18 @@ def ready(session: Session) -> dict[str, frozenset[str]]:
     return {} if study is None else sets(joined(session, study))
 
 
+def of_the_same(study: Study, cases: pd.DataFrame) -> bool:
+    """Whether a study can be about these cases (columns id, label): one that is called alike is no other.
+
+    It cannot where a case that both know is of one of the labels here and of another there.
+    """
+    labels = cases.assign(id=cases["id"].map(str)).set_index("id")["label"].dropna().map(str)
+    truth = study.cases.assign(case=study.cases["case"].map(str)).drop_duplicates("case").set_index("case")
+    truth = truth["truth"].dropna().map(str)
+    truth = truth[truth.isin(labels.unique()) & truth.index.isin(labels.index)]
+    return bool((truth == labels.loc[truth.index]).all())
+
+
 def sets(table: pd.DataFrame) -> dict[str, frozenset[str]]:
     """The cases of `joined` in which readers disagree, follow a wrong aid, trust a wrong prediction.
 
@@ -52,7 +64,8 @@ def joined(session: Session, study: Study) -> pd.DataFrame:
     such, else of all) and believed: the prediction is wrong, and with_model is a half or more, or mean trust
     in the aid, over the readings whose aid said so, lies in the upper half of its scale.
     """
-    mine = session.cases.rename(columns={"id": "case", "wrong": "model_wrong"})
+    mine = session.cases if of_the_same(study, session.cases) else session.cases[:0]
+    mine = mine.rename(columns={"id": "case", "wrong": "model_wrong"})
     columns = ["case", "group", "label", "predicted", "model_wrong"]
     read, answers, trust = _of(study)
     table = read[read["readers"] > 0].merge(mine[columns], on="case")

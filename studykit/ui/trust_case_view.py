@@ -14,7 +14,7 @@ from studykit.ui.contributed_case import ContributedCase
 from studykit.ui.measured import AGREEMENT, measured, method_titles, score_title
 from studykit.ui.part_title import part_title
 from studykit.ui.plain import listed, safe, sentence, shown
-from studykit.ui.read_cases import whose_aid
+from studykit.ui.read_cases import of_the_same, whose_aid
 from studykit.ui.session import Session, is_control, title_of
 from studykit.ui.studies import Studies, as_csv, kind
 from studykit.ui.takeaway import study_file
@@ -54,7 +54,9 @@ class TrustCaseView(pn.viewable.Viewer):
         found, models = self.studies.found, []  # a published study's cases are others, whatever their ids
         if self.session and not isinstance(found, str) and kind(found) != "published":
             models = sorted(self.session.runs, key=lambda name: name != self.session.model)
-        model = next((m for m in models if (self.session.cases_of(m)["id"] == self.case).any()), "")
+        tables = {name: self.session.cases_of(name) for name in models}
+        held = [name for name, table in tables.items() if (table["id"] == self.case).any()]
+        model = next((name for name in held if of_the_same(found, tables[name])), "")
         if model:
             case = self.case  # another model may open a case of its own first, which `_follow` takes over
             self.session.model = model
@@ -156,7 +158,7 @@ class TrustCaseView(pn.viewable.Viewer):
                 pmui.Column(
                     self.readers,
                     pn.pane.Markdown(self.aids, margin=(2, 10)),
-                    max_width=self.param._seen.rx.where(610, 1400),
+                    max_width=self.param._seen.rx.where(640, 1400),
                 ),
                 pmui.Column(self.models, max_width=800),
                 align_items="flex-start",

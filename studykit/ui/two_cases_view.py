@@ -8,6 +8,8 @@ from studykit.draw.frames import whole
 from studykit.ui.case_view import CaseView
 from studykit.ui.session import Session
 
+WIDTH = 400  # of a case's column, pixels: two stand beside the table of cases
+
 
 class TwoCasesView(pn.viewable.Viewer):
     """The session's case and `beside`, by its model and method; works in a notebook cell, too."""
@@ -18,7 +20,11 @@ class TwoCasesView(pn.viewable.Viewer):
     def __init__(self, session: Session, **params):
         super().__init__(session=session)
         self.other = Session(session.folder, model=session.model)
-        self.views = [CaseView(session, side=250), CaseView(self.other, side=250)]
+        self.views = [CaseView(session, side=150), CaseView(self.other, side=150)]
+        first, second = self.views
+        second.tag = first.tag  # one slider is of both
+        for name in ("slice", "through"):
+            first.param.watch(lambda event: second.param.update(**{event.name: event.new}), name)
         self._follow()
         self.param.update(**params)
 
@@ -56,15 +62,24 @@ class TwoCasesView(pn.viewable.Viewer):
             view.looked_at = value
 
     def __panel__(self):
-        """The other case's choice over both."""
-        ranges = (whole(), whole())
+        """What is chosen for both over the two columns."""
+        ranges, columns = (whole(), whole()), []
         for view in self.views:
             view.ranges = ranges
+            pictures, sliders = view.controls()
+            parts = [
+                pn.pane.HTML(part, width=WIDTH - 20) for part in (view.texts, view.record, view.probabilities)
+            ]
+            heading = pn.pane.Markdown(view.heading, width=WIDTH - 20)
+            columns.append((sliders, pmui.Column(heading, pictures, *parts, width=WIDTH)))
+        (moving, left), (_, right) = columns
         beside = pmui.Select.from_param(
             self.param.beside, label="Case beside it", width=260, size="small", searchable=True
         )
+        method = pmui.Select.from_param(self.session.param.method, label="Method", width=380, size="small")
         return pmui.Column(
-            beside,
-            pmui.FlexBox(*(pmui.Column(view, width=345) for view in self.views), align_items="flex-start"),
+            pmui.FlexBox(beside, method, *moving),
+            pmui.FlexBox(left, right, align_items="flex-start"),
+            pn.pane.Markdown(self.views[0].note, margin=(0, 10), max_width=800),
             sizing_mode="stretch_width",
         )

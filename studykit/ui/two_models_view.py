@@ -157,7 +157,7 @@ class TwoModelsView(Scans):
     def __panel__(self):
         """The choices, the pictures, then the numbers."""
         pictures, moving = self.controls()
-        method = pmui.Select.from_param(self.session.param.method, label="Method", width=330, size="small")
+        method = pmui.Select.from_param(self.session.param.method, label="Method", width=420, size="small")
         against = pmui.Select.from_param(self.param.against, label="Beside", width=300, size="small")
         return pmui.Column(
             pn.pane.Markdown(self.heading, margin=(0, 10)),

@@ -58,9 +58,14 @@ def card(view, model):
     return view.shares._card(model)
 
 
+def drawings(shown):
+    """The bars of a card, as HTML; its badges stand apart."""
+    return [pane.object for pane in shown.select(pn.pane.HTML) if 'role="img"' in pane.object]
+
+
 def bars(view, model):
     """{modality: share, low, high} as drawn in a model's card; low and high where there is a line."""
-    shown = next(pane.object for pane in card(view, model).select(pn.pane.HTML))
+    (shown,) = drawings(card(view, model))
     found, place = {}, r"left:([\d.]+)%;width:([\d.]+)%"
     for name, drawn in re.findall(r'aria-label="(\w+) [^"]*"[^>]*>(.*?)(?=<div style="overflow|$)', shown):
         marks = re.findall(place + r";top:[09]px;height", drawn.replace("top:0;", "top:0px;"))
@@ -125,7 +130,7 @@ def test_where_nothing_moved_the_reason_stands_instead_of_a_bar(shared, tmp_path
     view = ContributionView(Session(copy))
     assert view.__panel__().get_root() is not None
     shown = card(view, "fusion")
-    assert not shown.select(pn.pane.HTML) and NOTHING in told(shown)
+    assert not drawings(shown) and NOTHING in told(shown)
     assert "Nothing moved in this case" in view.case.note()
     assert view.dots.dots.empty and f"{len(run.test_ids)} cases have no dot" in view.dots.note()
     assert "nothing moved" in told(view.parts.figures())

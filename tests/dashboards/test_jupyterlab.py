@@ -68,7 +68,7 @@ def lab(tmp_path):
 def run_cell(page, at):
     """Run a cell until it says that it ran: what is asked before a kernel listens is lost."""
     cell = page.locator(".jp-Notebook .jp-Cell").nth(at)
-    for _ in range(480):
+    for _ in range(360):
         prompt = cell.locator(".jp-InputPrompt").inner_text()
         if prompt == "[ ]:":
             cell.locator(".cm-content").click()
@@ -76,7 +76,7 @@ def run_cell(page, at):
         elif "*" not in prompt:
             return cell.locator(".jp-Cell-outputWrapper")
         page.wait_for_timeout(500)
-    raise AssertionError(f"cell {at} never ran")
+    raise AssertionError(f"cell {at} never ran: {prompt}")
 
 
 def seen(part):
@@ -112,6 +112,8 @@ def drawn(page, cell, at):
 
 
 def test_views_follow_cells_and_hands(lab, browser_page, runs, request):
+    from playwright.sync_api import expect
+
     page, errors, browser = browser_page, [], browser_page.context.browser
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if "Error" in said.text else None)
@@ -137,10 +139,9 @@ def test_views_follow_cells_and_hands(lab, browser_page, runs, request):
 
     box = run_cell(page, 2)  # ipywidgets, and no Bokeh
     small = box.locator("img").first
-    small.wait_for(timeout=60_000)
-    before = seen(small)
+    before = small.get_attribute("src", timeout=60_000)
     box.get_by_role("slider").first.press("Home")  # its opacity
-    other(page, small, before)
+    expect(small).not_to_have_attribute("src", before, timeout=30_000)
     if folder := request.config.getoption("--screenshots"):
         page.screenshot(path=folder / "jupyterlab.png")
     assert not errors

@@ -22,7 +22,7 @@ from studykit.trust.store import Store
 from studykit.trust.study import RATINGS
 from studykit.ui import Session, Studies, TrustView
 from studykit.ui.map_agreement_view import CAUTION
-from studykit.ui.read_cases import BELIEVE, DISAGREE, FOLLOW, joined, ready, sets, whose_aid
+from studykit.ui.read_cases import BELIEVE, DISAGREE, FOLLOW, joined, of_the_same, ready, sets, whose_aid
 from studykit.ui.readers_view import ReadersView
 from studykit.ui.studies import FILE, as_csv
 from studykit.ui.trust_case_view import of_case
@@ -317,3 +317,16 @@ def test_readers_and_models_in_the_browser(served, browser_page, folder, session
     page.get_by_text("What is so:").wait_for(timeout=30_000)
     page.get_by_text("This case on the pages").wait_for(timeout=30_000)
     assert parse_qs(urlparse(page.url).query)["case"] == [case] and not errors
+
+
+def test_cases_that_are_only_called_alike_are_not_joined(folder, monkeypatch):
+    session, study = Session(folder, model=MODEL), studied(Store(folder / FILE), "maps")
+    cases = session.cases
+    assert of_the_same(study, cases) and len(joined(session, study))
+    assert of_the_same(study, cases.assign(label=np.nan)) and of_the_same(study, cases.assign(label="other"))
+    others = cases.assign(label=cases["label"].map({"benign": "malignant", "malignant": "benign"}))
+    assert not of_the_same(study, others)
+    monkeypatch.setattr(Session, "cases_of", lambda self, model: others)
+    assert joined(session, study).empty and not any(ready(session).values())
+    view = TrustView(Studies(folder=folder), session)
+    assert not view.case._seen
