@@ -128,10 +128,15 @@ class Scans(pn.viewable.Viewer):
         """Each picture with its outline, and again under the map; the zoom outlasts a new case."""
         ranges, self._drawn = self.ranges, {}
         for name, _ in self._pictures:
-            self._drawn[name] = Frames([BARE, name], [BARE], self.side, self.opacity, self.tag, ranges)
+            names = [BARE, *self._keys(name)]
+            self._drawn[name] = Frames(names, [BARE], self.side, self.opacity, self.tag, ranges)
             ranges = self._drawn[name].ranges
         self._fill()
         return self._placed([figure for frames in self._drawn.values() for figure in frames.figures.values()])
+
+    def _keys(self, name: str) -> list:
+        """The maps that are laid over a picture, as `map_of` takes them."""
+        return [name]
 
     def _placed(self, figures: list) -> pn.viewable.Viewable:
         self._panes = [pn.pane.Bokeh(figure, margin=2) for figure in figures]

@@ -23,12 +23,12 @@ from studykit.ui.reporting_view import ReportingView
 from studykit.ui.session import Session
 from studykit.ui.studies import ALL, Studies, as_csv, kind
 from studykit.ui.tabs import tabs
-from studykit.ui.takeaway import study_file, takeaway
+from studykit.ui.takeaway import SIMULATED, study_file, takeaway
 from studykit.ui.trust_case_view import TrustCaseView
 from studykit.ui.trust_sections import line, section
 
 BADGES = {
-    "simulated": ("Simulated readers: no person gave these ratings", "warning"),
+    "simulated": (SIMULATED, "warning"),
     "published": ("Published study: real readers", "info"),
     "recorded here": ("Recorded here: real readers", "success"),
 }

@@ -66,16 +66,8 @@ class TwoModelsView(Scans):
         said = [self.session.class_explained(run, self.session.method) for run in runs]
         return {name for name in said if name}
 
-    @param.depends("_pictures")
-    def pictures(self) -> pn.viewable.Viewable:
-        """Each picture bare, under both maps, and under their difference."""
-        ranges, self._drawn = self.ranges, {}
-        for name, _ in self._pictures:
-            keys = [(name, which) for which in (THIS, OTHER, APART)]
-            frames = Frames([BARE, *keys], [BARE], self.side, self.opacity, self.tag, ranges)
-            self._drawn[name], ranges = frames, frames.ranges
-        self._fill()
-        return self._placed([figure for frames in self._drawn.values() for figure in frames.figures.values()])
+    def _keys(self, name: str) -> list[tuple[str, str]]:
+        return [(name, which) for which in (THIS, OTHER, APART)]
 
     def _show(self, name: str, frames: Frames) -> None:
         values, mask, where = self.plane(name)
@@ -83,7 +75,7 @@ class TwoModelsView(Scans):
         if np.isnan(values).all():
             frames.show(values, mask, {}, dict.fromkeys(frames.names, f"no {name} in this case"))
             return
-        keys = [(name, which) for which in (THIS, OTHER, APART)]
+        keys = self._keys(name)
         laid = {key: self.cut(key, name) for key in keys if self.laid(key)}
         titles = {key: names[key[1]] if key in laid else f"{names[key[1]]}: no map" for key in keys}
         frames.show(values, mask, laid, {BARE: f"{name}{where}", **titles})
