@@ -38,12 +38,14 @@ def picture(values: np.ndarray, title: str = "") -> hv.Image:
 
 def outlines(mask: np.ndarray) -> list[np.ndarray]:
     """The borders of a reference mask (H, W), each (points, x and y); none where the mask is empty."""
-    if not mask.any():
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
         return []
     height, width = mask.shape
-    x = (np.arange(width + 2) - 0.5) / width
-    y = 1 - (np.arange(height + 2) - 0.5) / height
-    return contourpy.contour_generator(x, y, np.pad(mask.astype(float), 1)).lines(0.5)
+    inside = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # contours cost what is looked at
+    x = (np.arange(columns[0], columns[-1] + 3) - 0.5) / width
+    y = 1 - (np.arange(rows[0], rows[-1] + 3) - 0.5) / height
+    return contourpy.contour_generator(x, y, np.pad(inside.astype(float), 1)).lines(0.5)
 
 
 def outline(mask: np.ndarray) -> hv.Path:

@@ -19,6 +19,7 @@ import pandas as pd
 
 from studykit.case import Task
 from studykit.catalog import InputError
+from studykit.datasets.inference import parts
 from studykit.training.logistic import NAME
 from studykit.training.measure import measures, not_estimable
 from studykit.training.run import Run
@@ -58,7 +59,7 @@ class HeldOut:
         """(N,) of the labelled cases: whether each is of a class, or has a label."""
         labels = self.labelled["label"]
         if self.task.kind == "multilabel":
-            return np.array([one in str(cell).split("&") for cell in labels], dtype=bool)
+            return np.array([one in parts(str(cell)) for cell in labels], dtype=bool)
         return (labels == one).to_numpy()
 
     def p(self, one: str) -> np.ndarray:

@@ -74,7 +74,8 @@ class GalleryView(Scans):
         """What there is to show of the case, and the frames that it needs; a new case may need the same."""
         told, rows = [], []
         shown = self.shown() if self.modality else {}
-        keys = dict.fromkeys(method for run in shown.values() for method in store.methods(run))
+        stored = {model: store.methods(run) for model, run in shown.items()}
+        keys = dict.fromkeys(method for there in stored.values() for method in there)
         self._titles, self._common = method_titles(keys)
         self._offer("methods", {title_of(key): key for key in keys})
         chosen = [method for method in self.methods if method in keys]
@@ -84,7 +85,8 @@ class GalleryView(Scans):
             self._moving = False
         self._found, room = {}, MOST
         for model, run in shown.items():
-            wanted = [m for m in _ordered(run) if not self.methods or m in self.methods]
+            ordered = sorted(stored[model], key=is_aside)  # controls last
+            wanted = [m for m in ordered if not self.methods or m in self.methods]
             found = {m: self.session.laid(run, m, self.modality) for m in wanted}
             for method, laid in found.items():
                 if isinstance(laid, str):
@@ -93,7 +95,7 @@ class GalleryView(Scans):
             room -= len(there)
             self._found |= {(model, m): found[m] for m in there}
             rows.append((model, tuple(there)))
-            if not store.methods(run):
+            if not stored[model]:
                 run_this = f"`python -m studykit explain {run.folder} --methods all`"
                 told.append(sentence(f"Nothing explains '{model}' yet. Run {run_this} and reload the page."))
         if room <= 0:
@@ -176,8 +178,3 @@ class GalleryView(Scans):
             pn.pane.Markdown(self.note, margin=(0, 10), max_width=900),
             sizing_mode="stretch_width",
         )
-
-
-def _ordered(run: Run) -> list[str]:
-    """The run's stored methods, controls last."""
-    return sorted(sorted(store.methods(run)), key=is_aside)

@@ -114,16 +114,15 @@ class AnswerDots(pn.viewable.Viewer):
         self._taps = on_tap(points, self._opened)
         rules = hv.DynamicMap(pn.bind(self._rules, self.param._drawn))
         ring = hv.DynamicMap(pn.bind(self._ring, self.choice.session.param.shown, self.param._drawn))
-        look = {name: pn.bind(self._look, name, self.param._drawn) for name in LOOKS}
-        return (rules * points * ring).apply.opts(**look)
+        return rules * points * ring
 
     def _points(self, _) -> hv.Points:
         return answer_dots(self.dots)
 
     def _rules(self, _) -> hv.Segments:
-        return dot_rules(self.lines())
+        return dot_rules(self.lines()).opts(**{name: self._look(name) for name in LOOKS})
 
-    def _look(self, name: str, _) -> object:
+    def _look(self, name: str) -> object:
         """What the axes say, and where they end."""
         one, model, rows = self.choice.one, self.choice.session.model, self.labels
         what = f"P({one})" if one else "predicted"
@@ -135,7 +134,7 @@ class AnswerDots(pn.viewable.Viewer):
         if name in ("xlabel", "ylabel"):
             return {"xlabel": xlabel, "ylabel": ylabel}[name]
         if name == "yticks":  # always in words, else a label of before stays
-            return list(enumerate(rows)) or [(at, f"{at:g}") for at in ticks(*self._look("ylim", _))]
+            return list(enumerate(rows)) or [(at, f"{at:g}") for at in ticks(*self._look("ylim"))]
         if one:
             return (-0.6, len(rows) - 0.4) if rows and name == "ylim" else (-0.03, 1.03)
         lines = [end for line in self.lines() for end in line[name == "ylim" :: 2]]

@@ -56,8 +56,8 @@ class NeighboursView(pn.viewable.Viewer):
         return "No other measure was asked of this model yet." if stored is None else stored[1]
 
     def __panel__(self):
-        """What there is."""
-        return pmui.Column(self.measures, sizing_mode="stretch_width")
+        """What there is, once the page stands."""
+        return pmui.Column(pn.panel(self.measures, defer_load=True), sizing_mode="stretch_width")
 
 
 def shares_of(table: pd.DataFrame) -> pd.DataFrame:

@@ -75,8 +75,8 @@ class PartsView(pn.viewable.Viewer):
         return pn.pane.HoloViews(bars, linked_axes=False)
 
     def __panel__(self):
-        """The figures side by side."""
-        return pmui.Column(self.figures, sizing_mode="stretch_width")
+        """The figures side by side, once the page stands."""
+        return pmui.Column(pn.panel(self.figures, defer_load=True), sizing_mode="stretch_width")
 
 
 def flat(values: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -117,6 +117,14 @@ def test_views_follow_cells_and_hands(lab, browser_page, runs, request):
     page, errors, browser = browser_page, [], browser_page.context.browser
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if "Error" in said.text else None)
+    page.on(
+        "request",
+        lambda asked: (
+            errors.append(asked.url)
+            if "://localhost" not in asked.url and asked.url.startswith("http")
+            else None
+        ),
+    )
     address = lab([CELLS[0].format(folder=str(runs)), *CELLS[1:]])
     opened(page, address)
     cell = run_cell(page, 0)
