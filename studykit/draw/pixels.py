@@ -5,6 +5,7 @@ and outline are those of `studykit.draw.scan`.
 """
 
 import base64
+import html
 import io
 from functools import cache
 
@@ -56,6 +57,35 @@ def as_png(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+def still(
+    values: np.ndarray,
+    mask: np.ndarray | None = None,
+    laid: tuple[np.ndarray, bool, float] | None = None,
+    title: str = "",
+    opacity: float = 0.7,
+    width: int = 240,
+    alt: str = "",
+) -> str:
+    """The picture under a map with what its colours mean, in HTML with no script; several stand in a row.
+
+    values, mask, laid, opacity: see `composed`. width: on the screen, pixels. alt: what is read aloud, where
+    it is more than the title.
+    """
+    mask, bar = np.zeros(values.shape[1:], dtype=bool) if mask is None else mask, ""
+    if laid is not None:
+        low, high = color_ends(*laid[1:])
+        strip = data_uri(color_strip(laid[1]))
+        bar = f'<br>{low} <img src="{strip}" alt="colours" width="{width // 2}"> {high}'
+    image = (
+        f'<img src="{data_uri(composed(values, mask, laid, opacity))}" width="{width}" '
+        f'alt="{html.escape(alt or title, quote=True)}" style="image-rendering:pixelated">'
+    )
+    return (
+        '<div style="display:inline-block;vertical-align:top;margin:0 12px 8px 0">'
+        f"{html.escape(title)}<br>{image}{bar}</div>"
+    )
 
 
 def data_uri(pixels: np.ndarray) -> str:

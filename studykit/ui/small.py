@@ -8,7 +8,7 @@ import html
 import ipywidgets as widgets
 import numpy as np
 
-from studykit.draw.pixels import color_ends, color_strip, composed, data_uri
+from studykit.draw.pixels import still
 from studykit.ui.case_view import CaseView
 from studykit.ui.said import said
 from studykit.ui.scans import MAXIMUM, SLICE
@@ -117,17 +117,11 @@ class _Small:
         values, mask, where = self.view.plane(name)
         if np.isnan(values).all():
             return f"<p>{html.escape(name)}: none in this case.</p>"
-        laid, bar = None, ""
-        told = f"{name}{where}: no map"
+        laid, told = None, f"{name}{where}: no map"
         if self.view.laid(name):
             laid = self.view.cut(name)
             told = f"{name}{where}: {self.view.titled(name)}"
-            low, high = color_ends(*laid[1:])
-            bar = f'<br>{low} <img src="{data_uri(color_strip(laid[1]))}" alt="colours" width="240"> {high}'
-        alt = html.escape(f"{told}, of {self.session.case}", quote=True)
-        pixels = data_uri(composed(values, mask, laid, self.opacity.value))
-        image = f'<img src="{pixels}" alt="{alt}" width="360" style="image-rendering:pixelated">'
-        return f"<div>{html.escape(told)}<br>{image}{bar}</div>"
+        return still(values, mask, laid, told, self.opacity.value, 360, f"{told}, of {self.session.case}")
 
 
 def _offer(widget: widgets.Dropdown, options: list, value: object) -> None:

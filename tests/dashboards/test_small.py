@@ -23,7 +23,7 @@ def small(runs):
 
 def pixels(small):
     """The picture that is shown."""
-    data = re.search(r'<img src="data:image/png;base64,([^"]+)" alt="[^"]+, of ', small.picture.value)[1]
+    data = re.search(r'<img src="data:image/png;base64,([^"]+)" [^>]*alt="[^"]+, of ', small.picture.value)[1]
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 

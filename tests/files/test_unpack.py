@@ -110,6 +110,9 @@ def test_archives_in_an_archive_are_unpacked_where_they_lie_and_what_a_mac_adds_
         (zipped({"a" * 300: "x"}), "damaged"),
         (tarred(("a.txt", FILE, RANDOM))[:-99], "damaged"),
     ],
+    ids=lambda one: (
+        "archive" if isinstance(one, bytes) else one
+    ),  # archives hold the time: no process's alike
 )
 def test_what_leads_elsewhere_or_is_broken_is_refused(unpacked, content, sentence):
     with pytest.raises(Refused, match=sentence):
