@@ -51,8 +51,8 @@ def _handle(name: str, offered: Any) -> widgets.Widget:
         return offered
     made = widgets.interactive.widget_from_abbrev(offered)
     if made is None:
-        raise TypeError(
-            f"A handle is (low, high), (low, high, step), a list, a dict or a box; not {offered!r}."
+        raise InputError(
+            f"The handle '{name}' is none: give (low, high), (low, high, step), a list or a dict."
         )
     if hasattr(made, "continuous_update"):
         made.continuous_update = False

@@ -49,7 +49,7 @@ def test_an_answer_is_met_with_its_reason():
 def test_what_cannot_be_is_refused():
     with pytest.raises(InputError, match="right answer, 'three', is none of those offered: one, two"):
         quiz("Which?", {"one": "", "two": ""}, "three")
-    with pytest.raises(InputError, match="handle 'window' is"):
+    with pytest.raises(InputError, match="handle 'window' is none"):
         by_hand(lambda window: "", window=object())
 
 
