@@ -13,13 +13,17 @@ define install
 	touch $@
 endef
 
-.PHONY: demo test format clean
+.PHONY: demo test format site clean
 
 demo: .venv/studykit
 	$(VENV)/python -m studykit demo
 
 test: .venv/studykit-test
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(VENV)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+# The notebooks as pages, from the outputs that stand in them: data/site/index.html.
+site: .venv/studykit-test
+	$(VENV)/python notebooks/course.py site data/site
 
 format: .venv/studykit-test
 	$(VENV)/ruff check --fix .

@@ -10,6 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from studykit.catalog import InputError
+from studykit.ui.standing import Standing
 
 WIDE = {"description_width": "150px"}
 
@@ -25,15 +26,14 @@ class ByHand:
             handle.style, handle.layout.width = WIDE, "460px"
             handle.observe(self._draw, "value")
         self.picture = widgets.HTML()
-        self.box = widgets.VBox([*self.handles.values(), self.picture])
+        self.box = Standing([*self.handles.values(), self.picture], lambda: self.picture.value)
         self._draw()
 
     def _draw(self, *_) -> None:
         self.picture.value = self._drawn(**{name: handle.value for name, handle in self.handles.items()})
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
-        shown = self.box._repr_mimebundle_(include=include, exclude=exclude)
-        return {**shown, "text/html": self.picture.value}
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return self.box._repr_mimebundle_(**kwargs)
 
 
 def by_hand(drawn: Callable[..., str], **handles: Any) -> ByHand:

@@ -7,6 +7,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from studykit.catalog import InputError
+from studykit.ui.standing import Standing
 
 RIGHT, WRONG = "#1a7f37", "#9a3412"
 
@@ -20,7 +21,8 @@ class Quiz:
         self.question, self.reasons, self.right = question, dict(answers), right
         self.answers = widgets.RadioButtons(options=list(answers), value=None, layout={"width": "auto"})
         self.said = widgets.HTML()
-        self.box = widgets.VBox([widgets.HTML(f"<b>{html.escape(question)}</b>"), self.answers, self.said])
+        asked = widgets.HTML(f"<b>{html.escape(question)}</b>")
+        self.box = Standing([asked, self.answers, self.said], self._still)
         self.answers.observe(self._meet, "value")
 
     def _meet(self, change) -> None:
@@ -29,10 +31,12 @@ class Quiz:
         why = html.escape(self.reasons[chosen])
         self.said.value = f'<span role="status"><b style="color:{color}">{verdict}</b> {why}</span>'
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, Any]:
+    def _still(self) -> str:
         offered = "".join(f"<li>{html.escape(answer)}</li>" for answer in self.reasons)
-        still = f"<b>{html.escape(self.question)}</b><ul>{offered}</ul><i>Run the cell to answer.</i>"
-        return {**self.box._repr_mimebundle_(include=include, exclude=exclude), "text/html": still}
+        return f"<b>{html.escape(self.question)}</b><ul>{offered}</ul><i>Run the cell to answer.</i>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return self.box._repr_mimebundle_(**kwargs)
 
 
 def quiz(question: str, answers: Mapping[str, str], right: str) -> Quiz:

@@ -13,6 +13,7 @@ from studykit.ui.case_view import CaseView
 from studykit.ui.said import said
 from studykit.ui.scans import MAXIMUM, SLICE
 from studykit.ui.session import Session
+from studykit.ui.standing import Standing
 from studykit.ui.takeaway import marks
 
 BADGE = (
@@ -53,7 +54,10 @@ class _Small:
             self.opacity, self.through, self.slice,
         ]  # fmt: skip
         shown = widgets.VBox([self.said, self.picture, self.note])
-        self.box = widgets.VBox([widgets.HBox([widgets.VBox(moving), shown])])
+        parts = (self.said, self.picture, self.note)
+        self.box = Standing(
+            [widgets.HBox([widgets.VBox(moving), shown])], lambda: "".join(part.value for part in parts)
+        )
         session.param.watch(self._fill, "shown")
         self._fill()
 

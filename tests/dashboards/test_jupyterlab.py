@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from PIL import Image
 from dashboards.test_browser import changed
 
 pytestmark = pytest.mark.browser
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NOT_RUN = {"metadata": {}, "outputs": [], "execution_count": None}
 CELLS = [
     "from studykit.ui import CasesView, Session\nfrom studykit.ui.small import small_view\n"
@@ -29,17 +31,11 @@ CELLS = [
 
 @pytest.fixture
 def lab(tmp_path):
-    """A function that opens a notebook with these cells in JupyterLab and gives its address."""
+    """A function that opens a notebook, given as JSON, in JupyterLab and gives its address."""
     started = []
 
-    def open_(cells):
-        made = [
-            {"cell_type": "code", "id": f"c{at}", "source": source, **NOT_RUN}
-            for at, source in enumerate(cells)
-        ]
-        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-        notebook = {"cells": made, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
-        (tmp_path / "book.ipynb").write_text(json.dumps(notebook))
+    def open_(notebook):
+        (tmp_path / "book.ipynb").write_text(notebook)
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
@@ -63,6 +59,15 @@ def lab(tmp_path):
     for process in started:
         os.killpg(process.pid, signal.SIGTERM)  # it shuts its kernels down
         process.wait(timeout=30)
+
+
+def notebook_of(cells):
+    """The JSON of a notebook with these code cells."""
+    made = [
+        {"cell_type": "code", "id": f"c{at}", "source": source, **NOT_RUN} for at, source in enumerate(cells)
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return json.dumps({"cells": made, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
 
 
 def run_cell(page, at):
@@ -125,7 +130,7 @@ def test_views_follow_cells_and_hands(lab, browser_page, runs, request):
             else None
         ),
     )
-    address = lab([CELLS[0].format(folder=str(runs)), *CELLS[1:]])
+    address = lab(notebook_of([CELLS[0].format(folder=str(runs)), *CELLS[1:]]))
     opened(page, address)
     cell = run_cell(page, 0)
     under_map, first = drawn(page, cell, 1)
@@ -158,3 +163,27 @@ def test_views_follow_cells_and_hands(lab, browser_page, runs, request):
     page = browser.new_page()
     opened(page, address)  # on the same kernel, which wrote Panel's scripts into the page before
     drawn(page, run_cell(page, 3), 0)
+
+
+@pytest.mark.parametrize("name", ["01_cases", "02_data_sets", "06_explanations"])
+def test_a_notebook_of_the_course_runs_and_follows_a_hand(lab, browser_page, name, request):
+    page, errors = browser_page, []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    opened(page, lab((NOTEBOOKS / f"{name}.ipynb").read_text()))
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    running = page.locator(".jp-InputPrompt", has_text="*")
+    running.first.wait_for(timeout=30_000)
+    running.first.wait_for(state="hidden", timeout=400_000)
+    assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    box = page.locator(".widget-vbox", has=page.get_by_role("slider")).first
+    box.scroll_into_view_if_needed()
+    picture, handle = box.locator(".widget-html").last, box.get_by_role("slider").first
+    before = picture.inner_html()
+    shown = seen(picture)
+    handle.press("Home")
+    other(page, picture, shown)
+    assert picture.inner_html() != before
+    if folder := request.config.getoption("--screenshots"):
+        page.screenshot(path=folder / f"lab_{name}.png")
+    assert not errors

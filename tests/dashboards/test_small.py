@@ -125,4 +125,4 @@ def test_the_view_is_of_ipywidgets_alone(small):
         return [widget, *(part for child in getattr(widget, "children", ()) for part in inside(child))]
 
     parts = inside(small_view(small.session))
-    assert len(parts) > 12 and {type(part).__module__.split(".")[0] for part in parts} == {"ipywidgets"}
+    assert len(parts) > 12 and {part._view_module for part in parts} == {"@jupyter-widgets/controls"}
