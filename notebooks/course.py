@@ -26,6 +26,7 @@ from nbformat import NotebookNode
 HERE = Path(__file__).parent
 SECONDS = 60  # that a notebook may take
 MOST = 150_000  # bytes of one output
+WIDE, HIGH = 900, 1400  # pixels of a picture that is kept
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LOADS = ("application/vnd.holoviews_load.v0+json", "application/javascript")
 DRAWN = "application/vnd.holoviews_exec.v0+json"
@@ -156,12 +157,13 @@ def photographed(notebook: NotebookNode) -> dict[tuple[str, int], bytes]:
 
 
 def _small(png: bytes) -> bytes:
-    """In 96 colours, without the empty right and lower margin."""
+    """In 96 colours, without the empty margin to the right and below; of a long view the upper part."""
     from PIL import Image, ImageChops
 
     seen = Image.open(io.BytesIO(png)).convert("RGB")
     box = ImageChops.difference(seen, Image.new("RGB", seen.size, "white")).getbbox() or (0, 0, 1, 1)
-    seen = seen.crop((0, 0, min(seen.width, box[2] + 8), min(seen.height, box[3] + 8)))
+    seen = seen.crop((0, 0, min(seen.width, box[2] + 8), min(seen.height, box[3] + 8, HIGH)))
+    seen.thumbnail((WIDE, HIGH))
     file = io.BytesIO()
     seen.quantize(96).save(file, "PNG", optimize=True)
     return file.getvalue()
