@@ -253,9 +253,19 @@ def outputs(wanted: Sequence[str]) -> Iterator[tuple[str, float, int]]:
         seconds = carried_out(notebook)
         light(notebook, photographed(notebook))
         written = path.with_suffix(".new")
-        nbformat.write(notebook, written)
+        nbformat.write(_into(nbformat.read(path, as_version=4), notebook), written)
         written.replace(path)
         yield path.stem, seconds, path.stat().st_size
+
+
+def _into(now: NotebookNode, made: NotebookNode) -> NotebookNode:
+    """The notebook as it stands now, whose text may have been mended meanwhile, with the new outputs."""
+    if digest(now) != digest(made):
+        sys.exit("Cells were changed while they were carried out: nothing was written, run it again.")
+    outputs = {cell.id: cell for cell in made.cells if cell.cell_type == "code"}
+    now.cells = [outputs.get(cell.id, cell) for cell in now.cells]
+    now.metadata = made.metadata
+    return now
 
 
 def main(told: Sequence[str] | None = None) -> None:
