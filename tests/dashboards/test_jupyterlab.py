@@ -170,10 +170,13 @@ def test_a_notebook_of_the_course_runs_and_follows_a_hand(lab, browser_page, nam
     page, errors = browser_page, []
     page.on("pageerror", lambda error: errors.append(str(error)))
     opened(page, lab((NOTEBOOKS / f"{name}.ipynb").read_text()))
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     running = page.locator(".jp-InputPrompt", has_text="*")
-    running.first.wait_for(timeout=30_000)
+    for _ in range(12):  # what is asked before a kernel listens is lost
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.wait_for_timeout(5000)
+        if running.count():
+            break
     running.first.wait_for(state="hidden", timeout=400_000)
     assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
     box = page.locator(".widget-vbox", has=page.get_by_role("slider")).first
