@@ -24,7 +24,6 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
 HERE = Path(__file__).parent
-SECONDS = 60  # that a notebook may take
 MOST = 150_000  # bytes of one output
 WIDE, HIGH = 900, 1400  # pixels of a picture that is kept
 WIDGET = "application/vnd.jupyter.widget-view+json"

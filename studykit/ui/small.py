@@ -54,9 +54,9 @@ class _Small:
             self.opacity, self.through, self.slice,
         ]  # fmt: skip
         shown = widgets.VBox([self.said, self.picture, self.note])
-        parts = (self.said, self.picture, self.note)
         self.box = Standing(
-            [widgets.HBox([widgets.VBox(moving), shown])], lambda: "".join(part.value for part in parts)
+            [widgets.HBox([widgets.VBox(moving), shown])],
+            lambda: "".join(part.value for part in shown.children),
         )
         session.param.watch(self._fill, "shown")
         self._fill()
